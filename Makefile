@@ -1,0 +1,111 @@
+# Everything here runs in .venv, which every target makes or renews first where that is needed.
+
+PYTHON ?= python3
+.DEFAULT_GOAL := help
+.SHELLFLAGS := -ec
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BIN := .venv/bin
+SETUP := .venv/.complete
+GENERATE := .venv-generate/.complete
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+WHEELS := --require-hashes --only-binary :all:
+PROTOS := $(sort $(wildcard proto/webhooks/v1/*.proto))
+SERVICES := $(filter %_service.proto,$(PROTOS))
+CLIENT := $(wildcard clients/python/pyproject.toml)
+
+.PHONY: help setup run test check lint types generate generate-check bench fmt lock
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+
+setup: $(SETUP) ## Make .venv from the hash-locked requirements
+
+run: $(SETUP) ## Start a server with the default settings
+	@exec $(BIN)/webhooks-server serve
+
+test: $(SETUP) ## Run the tests
+	$(BIN)/python -m pytest tests
+
+check: $(SETUP) $(GENERATE) ## Run everything that must hold before a change lands
+	@failed=; \
+	for step in lint types generate-check test; do \
+		printf '\n== %s ==\n' "$$step"; \
+		$(MAKE) "$$step" || failed="$$failed $$step"; \
+	done; \
+	if [ -n "$$failed" ]; then printf '\nFAILED:%s\n' "$$failed"; exit 1; fi
+
+# Each step runs, so that one look shows all there is to mend.
+lint: $(SETUP) ## Check style, import rules and the contract
+	@failed=; \
+	for step in \
+		'ruff check' \
+		'ruff format --check' \
+		'lint-imports' \
+		'buf lint' \
+		'buf format proto --diff --exit-code' \
+		'buf breaking proto --against proto/released.binpb'; \
+	do \
+		printf -- '-- %s\n' "$$step"; \
+		$(BIN)/$$step || failed="$$failed [$$step]"; \
+	done; \
+	if [ -n "$$failed" ]; then printf 'failed:%s\n' "$$failed"; exit 1; fi
+
+types: $(SETUP) ## Check types
+	$(BIN)/mypy
+
+generate: $(GENERATE) ## Write generated/ anew from proto/
+	@rm -f generated/python/webhooks/v1/*_pb2*
+	@$(call generate_python,generated/python)
+
+generate-check: $(GENERATE) ## Fail where generated/ is not what `make generate` writes
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(call generate_python,$$fresh); \
+	diff -r --exclude=__init__.py --exclude=py.typed --exclude=__pycache__ generated/python "$$fresh" \
+		|| { echo 'generated/ is not current: run `make generate`'; exit 1; }
+
+bench: $(SETUP) ## Measure, as ratios to the limit; ONLY=B1,B2 picks, QUICK=1 shortens
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
+fmt: $(SETUP) ## Format the code and the contract
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+	$(BIN)/buf format -w proto
+
+lock: $(GENERATE) ## Renew requirements/*.lock to the newest allowed versions
+	cd requirements && $(call compile,../pyproject.toml,runtime)
+	cd requirements && $(call compile,-c runtime.lock ../pyproject.toml dev.in,dev)
+	cd requirements && $(call compile,grpcurl.in,grpcurl)
+	cd requirements && $(call compile,generate.in,generate)
+
+# One fixed route, because the bytes differ between compilers. The plugins are found through PATH.
+define generate_python
+export PATH="$(CURDIR)/.venv-generate/bin:$$PATH"; \
+python -m grpc_tools.protoc -I proto -I third_party \
+	--python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS); \
+python -m grpc_tools.protoc -I proto -I third_party \
+	--grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICES)
+endef
+
+compile = ../.venv-generate/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
+	--python-version 3.11 --no-emit-index-url --no-header $(1) --output-file $(2).lock
+
+define make_venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 …'; exit 1; }
+@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+endef
+
+$(SETUP): requirements/dev.lock requirements/grpcurl.lock pyproject.toml $(CLIENT)
+	$(call make_venv,.venv)
+	@echo 'Installing into .venv …'
+	@$(BIN)/python $(PIP_INSTALL) $(WHEELS) -r requirements/dev.lock
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements/grpcurl.lock
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e . $(if $(CLIENT),-e clients/python)
+	@touch $@
+
+$(GENERATE): requirements/generate.lock
+	$(call make_venv,.venv-generate)
+	@echo 'Installing into .venv-generate …'
+	@.venv-generate/bin/python $(PIP_INSTALL) $(WHEELS) -r requirements/generate.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""The messages and stubs of package webhooks.v1."""
