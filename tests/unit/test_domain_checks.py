@@ -1,0 +1,193 @@
+"""The checks at the door that need no server: JSON, filters, URLs, ids, times."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhooks_server.domain.errors import InvalidArgument
+from webhooks_server.domain.filters import Field, Kind, Term, parse_filter
+from webhooks_server.domain.ids import IdSource, delivery_id, delivery_uid, is_event_id
+from webhooks_server.domain.json_text import json_problem
+from webhooks_server.domain.target_url import UrlPolicy, url_problem
+
+DEVELOPMENT = UrlPolicy(allow_http=True, allow_loopback=True)
+PRODUCTION = UrlPolicy(allow_http=False, allow_loopback=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        " [1, 2] \r\n",
+        "null",
+        '"\\ud800"',
+        "9" * 5000,
+        "1e400",
+        '{"a":1,"a":2}',
+        "[" * 128 + "]" * 128,
+        '"' + "[" * 500 + '"',
+        '{"a":"' + '\\"' * 1000 + '"}',
+    ],
+)
+def test_json_that_passes(text: str) -> None:
+    assert json_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "{",
+        "{} {}",
+        "NaN",
+        "[Infinity]",
+        "-Infinity",
+        "'a'",
+        '{"a":1,}',
+        "[" * 129 + "]" * 129,
+        "[" * 100_000,
+        '{"a":' * 5000,
+        "\u00a0{}",
+        '"\n"',
+        "01",
+        '"' + '\\"' * 100_000,
+    ],
+)
+def test_json_that_does_not(text: str) -> None:
+    assert json_problem(text)
+
+
+FIELDS = {
+    "state": Field(kind=Kind.CHOICE, choices={"STATE_ACTIVE": 1}),
+    "event_type": Field(kind=Kind.TEXT),
+    "events": Field(kind=Kind.TEXTS),
+    "create_time": Field(kind=Kind.TIME),
+}
+
+
+def test_filters_parse() -> None:
+    terms = parse_filter(
+        'state = STATE_ACTIVE AND event_type != "in\\"v.*" AND events:invoice.*'
+        " AND create_time >= 1970-01-01T00:00:01.5+00:00",
+        FIELDS,
+    )
+    assert terms == (
+        Term(field="state", operator="=", value=1),
+        Term(field="event_type", operator="!=", value='in"v.', is_prefix=True),
+        Term(field="events", operator=":", value="invoice.*"),
+        Term(field="create_time", operator=">=", value=1_500_000),
+    )
+    assert parse_filter("  ", FIELDS) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nope = 1",
+        "state",
+        "state =",
+        "state = STATE_OTHER",
+        "state < STATE_ACTIVE",
+        "event_type : a",
+        "create_time = yesterday",
+        "create_time = 2026-01-01T00:00:00",
+        "create_time = 0001-01-01T00:00:00+23:00 OR x = 1",
+        "event_type = a OR event_type = b",
+        "event_type = a event_type = b",
+        "(event_type = a)",
+        'event_type = "a',
+        'event_type = "\0"',
+        " AND ".join(["event_type = a"] * 21),
+        "event_type = " + "a" * 2048,
+    ],
+)
+def test_filters_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse_filter(text, FIELDS)
+    assert caught.value.reason == "INVALID_FILTER"
+
+
+@given(st.text(max_size=200))
+def test_any_text_as_a_filter_is_parsed_or_refused(text: str) -> None:
+    with suppress(InvalidArgument):
+        parse_filter(text, FIELDS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/hook",
+        "https://example.com:8443/a?b=c",
+        "https://xn--bcher-kva.example/",
+        "https://93.184.216.34/",
+    ],
+)
+@pytest.mark.parametrize("policy", [DEVELOPMENT, PRODUCTION])
+def test_good_urls(url: str, policy: UrlPolicy) -> None:
+    assert url_problem(url, policy) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9000/x", "http://localhost:1/", "https://[::1]/", "http://example.com/"],
+)
+def test_urls_for_development(url: str) -> None:
+    assert url_problem(url, DEVELOPMENT) is None
+    assert url_problem(url, PRODUCTION)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.com",
+        "//example.com/",
+        "ftp://example.com/",
+        "https://",
+        "https:///x",
+        "https://intranet/",
+        "https://user:pass@example.com/",
+        "https://user@example.com/",
+        "https://example.com/#x",
+        "https://example.com\\@127.0.0.1/",
+        "https://exa mple.com/",
+        "https://example.com/\r\nHost: evil",
+        "https://example.com/%0d%0aX",
+        "https://example.com:99999/",
+        "https://example.com:0/",
+        "https://example.com:x/",
+        "https://-bad-.example/",
+        "https://_dmarc.example/",
+        "https://0x7f.1/",
+        "https://127.1/",
+        "https://2130706433/",
+        "https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/",
+        "https://[::1/",
+        "https://example.com/" + "a" * 2029,
+    ],
+)
+def test_bad_urls(url: str) -> None:
+    assert url_problem(url, DEVELOPMENT)
+
+
+def test_ids_are_uuid_version_7_and_sort_by_time() -> None:
+    wall = 1_784_548_800_000_000
+    ids = IdSource(lambda: wall)
+    first = ids.uid()
+    wall += 2_000
+    second = ids.uid()
+    assert first[:6] < second[:6]
+    assert (first[6] >> 4, first[8] >> 6) == (7, 2)
+    assert delivery_uid(delivery_id(first)) == first
+    assert is_event_id(ids.event())
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "dlv_", "dlv_" + "g" * 32, "dlv_" + "A" * 32, "evt_" + "a" * 32, "dlv_" + "a" * 31],
+)
+def test_what_is_no_delivery_id(value: str) -> None:
+    assert delivery_uid(value) is None

@@ -1,0 +1,94 @@
+"""Events: immutable published facts."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from webhooks_server.domain.delivery import NewDelivery, Trigger
+from webhooks_server.domain.ids import EventId, EventSeq, SubscriptionNumber, TenantId
+from webhooks_server.domain.times import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event as it was published. `payload` holds the exact bytes that are sent.
+
+    They are stored, signed and sent just as they came.
+
+    The store adds seq, create_time and delivery_count. A list in the BASIC view leaves the payload
+    empty.
+    """
+
+    tenant: TenantId
+    id: EventId
+    event_type: str
+    payload: bytes
+    is_json: bool
+    """True where the payload came as JSON text (data, data_json, or none), false for data_bytes."""
+    content_type: str
+    source: str = ""
+    subject: str = ""
+    occur_time: Instant | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    data_schema: str = ""
+    publisher: str = ""
+    traceparent: str = ""
+    seq: EventSeq = EventSeq(0)
+    create_time: Instant = Instant(0)
+    payload_size: int = 0
+    delivery_count: int = 0
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"tenants/{self.tenant}/events/{self.id}"
+
+
+def content_hash(event: Event) -> bytes:
+    """Return SHA-256 over what the publisher gave.
+
+    By it the same event is told from a reused id (api.md 1.4).
+    """
+    digest = hashlib.sha256()
+    texts = [event.event_type, event.content_type, event.source, event.subject, event.data_schema]
+    texts += [part for pair in sorted(event.attributes.items()) for part in pair]
+    texts.append("" if event.occur_time is None else str(event.occur_time))
+    for text in texts:
+        encoded = text.encode()
+        digest.update(len(encoded).to_bytes(4))
+        digest.update(encoded)
+    digest.update(event.payload)
+    return digest.digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """One operation of an event store.
+
+    The events of a Publish or BatchPublish, accepted together or not at all.
+
+    With `only` the events go to that one subscription instead of those that match (ping and test),
+    and `first_due_delay` microseconds pass before the engine may take the delivery by itself.
+    """
+
+    tenant: TenantId
+    events: tuple[Event, ...]
+    only: SubscriptionNumber | None = None
+    trigger: Trigger = Trigger.PUBLISH
+    first_due_delay: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What became of one event of a Publish.
+
+    The event as stored, and its deliveries as far as they exist already.
+
+    A duplicate has no deliveries here. Above a bound the rest is filled in by the engine (`fan_out`
+    is true).
+    """
+
+    event: Event
+    duplicate: bool
+    deliveries: tuple[NewDelivery, ...] = ()
+    fan_out: bool = False

@@ -1,0 +1,87 @@
+"""Identifiers: their types, their grammar, and the one place that makes them."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import NewType
+
+TenantId = NewType("TenantId", str)
+SubscriptionId = NewType("SubscriptionId", str)
+EventId = NewType("EventId", str)
+DeliveryId = NewType("DeliveryId", str)
+
+SubscriptionNumber = NewType("SubscriptionNumber", int)
+"""The store's own number of a subscription.
+
+What the match index, the lanes and the delivery rows hold.
+"""
+EventSeq = NewType("EventSeq", int)
+DeliverySeq = NewType("DeliverySeq", int)
+Version = NewType("Version", int)
+"""A value of the one control version, by which all changes of control data are ordered."""
+
+DEFAULT_TENANT = TenantId("default")
+
+_LOWER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
+_EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_REQUEST_ID = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII
+)
+
+
+def is_lower_id(value: str) -> bool:
+    """Tell whether value can be the id of a tenant or a subscription."""
+    return _LOWER_ID.fullmatch(value) is not None
+
+
+def is_event_id(value: str) -> bool:
+    """Tell whether value can be an event id.
+
+    Never a full stop, since Standard Webhooks signs `id.timestamp.body`.
+    """
+    return _EVENT_ID.fullmatch(value) is not None
+
+
+def is_request_id(value: str) -> bool:
+    """Tell whether value is a UUID in its 36 character form (AIP-155)."""
+    return _REQUEST_ID.fullmatch(value) is not None
+
+
+def delivery_id(uid: bytes) -> DeliveryId:
+    """Return the public id of the delivery with this 16 byte uid."""
+    return DeliveryId("dlv_" + uid.hex())
+
+
+def delivery_uid(value: str) -> bytes | None:
+    """Return the 16 byte uid behind a public delivery id, or None where value is no such id."""
+    prefix, _, digits = value.partition("_")
+    if prefix != "dlv" or len(digits) != 32 or digits != digits.lower():  # noqa: PLR2004
+        return None
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return None
+
+
+class IdSource:
+    """Makes ids: UUIDv7 (RFC 9562), so that they sort by time and index inserts stay local."""
+
+    def __init__(self, wall: Callable[[], int]) -> None:
+        """Take the wall clock: a function that returns microseconds since the epoch."""
+        self._wall = wall
+
+    def uid(self) -> bytes:
+        """Return 16 new bytes: 48 bits of milliseconds, then 74 random bits."""
+        milliseconds = self._wall() // 1000
+        random = bytearray(os.urandom(10))
+        random[0] = 0x70 | (random[0] & 0x0F)
+        random[2] = 0x80 | (random[2] & 0x3F)
+        return milliseconds.to_bytes(6) + bytes(random)
+
+    def subscription(self) -> SubscriptionId:
+        """Return a new subscription id."""
+        return SubscriptionId("sub_" + self.uid().hex())
+
+    def event(self) -> EventId:
+        """Return a new event id."""
+        return EventId("evt_" + self.uid().hex())

@@ -1,0 +1,92 @@
+"""What the engine and its store say to each other about lanes.
+
+One subscription's pending deliveries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from webhooks_server.domain.delivery import DeliveryState, NewDelivery
+from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
+from webhooks_server.domain.times import Instant, Micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneHead:
+    """A lane with pending rows.
+
+    `due_in` microseconds are left until the first is due, negative where overdue.
+    """
+
+    subscription: SubscriptionNumber
+    partition: int
+    due_in: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRead:
+    """Ask for the first `limit` pending rows of a lane."""
+
+    subscription: SubscriptionNumber
+    partition: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRows:
+    """The answer to a LaneRead: rows by (due time, seq).
+
+    Fewer than asked for means there are no others.
+    """
+
+    subscription: SubscriptionNumber
+    rows: Sequence[NewDelivery]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """Pending rows of a lane to be made final without an attempt.
+
+    All, or those that exist for `min_age` or longer.
+
+    Those in `excluding` stay as they are: their requests are in flight, and their records decide.
+    """
+
+    subscription: SubscriptionNumber
+    partition: int
+    epoch: int
+    state: DeliveryState
+    reason: str
+    min_age: Micros | None = None
+    excluding: tuple[DeliverySeq, ...] = ()
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FanOutStep:
+    """What one chunk of a fan-out inserted; `done` where nothing is left."""
+
+    deliveries: Sequence[NewDelivery]
+    done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """What a relay pass did (NotifySubscribers)."""
+
+    attempts: int = 0
+    succeeded: int = 0
+    retrying: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """A live engine.
+
+    Its name, how many deliveries it has taken and not yet recorded, and when it was last seen.
+    """
+
+    engine: str
+    in_flight: int
+    last_seen_time: Instant

@@ -1,0 +1,127 @@
+"""The match index: from event type to subscriptions without touching the store.
+
+Per tenant a dict from pattern to subscription numbers. It knows the control version it stands at;
+whoever matches compares that with the store's and applies the changes in between first (engine.md,
+EA9).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from webhooks_server.domain.ids import SubscriptionNumber, TenantId, Version
+from webhooks_server.domain.patterns import candidates
+from webhooks_server.domain.subscription import Changes, IndexEntry, RelayPause, State
+
+_MATCHING = frozenset({State.ACTIVE, State.PAUSED, State.UNVERIFIED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What one subscription makes of an event type, and why."""
+
+    entry: IndexEntry
+    matched: bool
+    reason: str
+    pattern: str = ""
+
+
+class MatchIndex:
+    """All subscriptions of all tenants, as far as matching and sending need them."""
+
+    def __init__(self) -> None:
+        """Start empty, at version 0."""
+        self.version = Version(0)
+        self._entries: dict[SubscriptionNumber, IndexEntry] = {}
+        self._patterns: dict[TenantId, dict[str, list[SubscriptionNumber]]] = {}
+        self._pauses: dict[str, RelayPause] = {}
+
+    def apply(self, changes: Changes) -> tuple[SubscriptionNumber, ...]:
+        """Take the changes in, which may be repeated.
+
+        Return the numbers of the subscriptions they touched.
+        """
+        for entry in changes.entries:
+            self._replace(entry)
+        self._pauses = {pause.tenant: pause for pause in changes.pauses}
+        self.version = max(self.version, changes.version)
+        return tuple(entry.number for entry in changes.entries)
+
+    def match(self, tenant: TenantId, event_type: str) -> Sequence[SubscriptionNumber]:
+        """Return the numbers of the subscriptions that want this event type now.
+
+        They are in ascending order.
+        """
+        patterns = self._patterns.get(tenant)
+        if not patterns:
+            return ()
+        lists = [found for pattern in candidates(event_type) if (found := patterns.get(pattern))]
+        if len(lists) == 1:
+            return sorted(lists[0])
+        return sorted({number for found in lists for number in found})
+
+    def get(self, number: SubscriptionNumber) -> IndexEntry | None:
+        """Return what is known of a subscription; None where the store never named it."""
+        return self._entries.get(number)
+
+    def explain(self, tenant: TenantId, event_type: str) -> list[Explanation]:
+        """Return what each subscription of the tenant makes of the event type, newest first."""
+        wanted = candidates(event_type)
+        entries = [
+            entry
+            for entry in self._entries.values()
+            if entry.tenant == tenant and not entry.deleted
+        ]
+        entries.sort(key=lambda entry: -entry.number)
+        return [_explain(entry, wanted) for entry in entries]
+
+    @property
+    def pauses(self) -> frozenset[str]:
+        """The tenants whose relay is paused; an empty one stands for all."""
+        return frozenset(self._pauses)
+
+    def pause_of(self, tenant: str) -> RelayPause | None:
+        """Return the relay pause that holds this tenant's deliveries: the global one first."""
+        return self._pauses.get("") or self._pauses.get(tenant)
+
+    def sends(self, number: SubscriptionNumber) -> bool:
+        """Tell whether deliveries of this subscription may be sent now."""
+        entry = self._entries.get(number)
+        if entry is None or entry.deleted or entry.state is not State.ACTIVE:
+            return False
+        return not self._pauses or self.pause_of(entry.tenant) is None
+
+    def _replace(self, entry: IndexEntry) -> None:
+        old = self._entries.get(entry.number)
+        if old is not None:
+            if old.version > entry.version:
+                return
+            self._unlink(old)
+        self._entries[entry.number] = entry
+        if not entry.deleted and entry.state in _MATCHING:
+            patterns = self._patterns.setdefault(entry.tenant, {})
+            for pattern in entry.patterns:
+                patterns.setdefault(pattern, []).append(entry.number)
+
+    def _unlink(self, entry: IndexEntry) -> None:
+        if entry.deleted or entry.state not in _MATCHING:
+            return
+        patterns = self._patterns[entry.tenant]
+        for pattern in entry.patterns:
+            numbers = patterns[pattern]
+            numbers.remove(entry.number)
+            if not numbers:
+                del patterns[pattern]
+
+
+def _explain(entry: IndexEntry, wanted: tuple[str, ...]) -> Explanation:
+    pattern = next((one for one in entry.patterns if one in wanted), "")
+    if not pattern:
+        return Explanation(entry=entry, matched=False, reason="no pattern matches the event type")
+    if entry.state not in _MATCHING:
+        return Explanation(
+            entry=entry,
+            matched=False,
+            reason=f"the subscription is {entry.state.name.lower()}",
+            pattern=pattern,
+        )
+    return Explanation(entry=entry, matched=True, reason="a pattern matches", pattern=pattern)

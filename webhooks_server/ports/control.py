@@ -1,0 +1,133 @@
+"""What the engine and administrators ask of a storage; the words of ports.stores hold here too."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from webhooks_server.domain.audit import AuditReport, Backup
+from webhooks_server.domain.delivery import Record, Recorded
+from webhooks_server.domain.ids import (
+    EventSeq,
+    TenantId,
+)
+from webhooks_server.domain.lanes import (
+    FanOutStep,
+    LaneHead,
+    LaneRead,
+    LaneRows,
+    Settlement,
+)
+from webhooks_server.domain.subscription import RelayPause
+from webhooks_server.ports.stores import DeliveryStore, EventStore, SubscriptionStore
+
+
+class LaneStore(Protocol):
+    """Deliveries as the engine that owns their partitions sees them."""
+
+    async def acquire(self, engine: str) -> Mapping[int, int]:
+        """Take partitions for this engine: the epoch, one higher than any before, by partition."""
+        ...
+
+    async def release(self, engine: str) -> None:
+        """Give all partitions of this engine back, at a clean stop."""
+        ...
+
+    async def find(self, partitions: Sequence[int]) -> Sequence[LaneHead]:
+        """Return every (partition, subscription) with pending deliveries.
+
+        Each comes with what is left until its first is due.
+        """
+        ...
+
+    async def due(self, reads: Sequence[LaneRead]) -> Sequence[LaneRows]:
+        """Return for each read the first pending rows of its lane by (due time, seq).
+
+        They may be due or not, and are at most `limit`.
+        """
+        ...
+
+    async def record(self, records: Sequence[Record]) -> Sequence[Recorded]:
+        """Record attempts durably, in one commit, each numbered by its delivery's row (EA1).
+
+        Answers in order.
+
+        A record whose token is known changes nothing and is answered with the delivery as it
+        stands. One whose epoch is stale, whose uid does not fit, or whose delivery is no longer
+        pending is appended as late.
+        """
+        ...
+
+    async def settle(self, settlement: Settlement) -> int:
+        """Make pending deliveries of one lane final without an attempt, at most `limit`.
+
+        Returns how many.
+        """
+        ...
+
+    async def fan_outs(self) -> Sequence[EventSeq]:
+        """Return the events whose fan-out is not finished, the oldest first, at most 100."""
+        ...
+
+    async def fan_out(self, event: EventSeq) -> FanOutStep:
+        """Insert the next deliveries of a fan-out, at most 1,000.
+
+        The same commit moves its position (EA6).
+
+        A target that was deleted meanwhile gets its row as CANCELLED. Unknown or finished: an empty
+        last step.
+        """
+        ...
+
+
+class ControlStore(Protocol):
+    """The rest of the control data, and what administrators ask of a store."""
+
+    async def pause_relay(self, tenant: str, reason: str) -> RelayPause:
+        """Hold all deliveries of a tenant, or of all with an empty tenant.
+
+        Takes the next control version.
+        """
+        ...
+
+    async def resume_relay(self, tenant: str) -> None:
+        """End the pause of exactly this tenant (or the global one).
+
+        No error where there is none.
+        """
+        ...
+
+    async def audit(self, tenant: TenantId | None) -> AuditReport:
+        """Count every row in one snapshot and list what contradicts I9 and its sisters.
+
+        At most 20 violations.
+        """
+        ...
+
+    async def backup(self) -> Backup:
+        """Copy the database while it runs.
+
+        Raises NotSupported where the store has tools of its own for that.
+        """
+        ...
+
+    async def server_key(self) -> bytes:
+        """Return the 32 byte key of page tokens.
+
+        Shared by all servers of a store and made by its first migration.
+        """
+        ...
+
+    async def ready(self) -> bool:
+        """Tell whether the store answers and takes writes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """One storage, whole: what `storage` opens and `app` hands round."""
+
+    subscriptions: SubscriptionStore
+    events: EventStore
+    deliveries: DeliveryStore
+    lanes: LaneStore
+    control: ControlStore

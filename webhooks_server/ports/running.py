@@ -1,0 +1,97 @@
+"""What a running process offers the inner rooms: time, telemetry, the relay and the engine."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from webhooks_server.domain.delivery import Attempt
+from webhooks_server.domain.event import Accepted
+from webhooks_server.domain.ids import (
+    SubscriptionNumber,
+    TenantId,
+)
+from webhooks_server.domain.lanes import (
+    EngineStatus,
+    PassResult,
+)
+from webhooks_server.domain.outbound import OutboundRequest, SendResult
+from webhooks_server.domain.subscription import Subscription
+from webhooks_server.domain.times import Instant
+
+
+class Clock(Protocol):
+    """Time. Everything inside a process is measured by monotonic().
+
+    wall() is for what people and receivers read.
+    """
+
+    def wall(self) -> Instant:
+        """Return the wall clock's time; it may jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only ever go forward."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after this many seconds of monotonic time."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Where the inner rooms say what happened."""
+
+    def fact(self, name: str, /, **fields: str | float | bool | None) -> None:
+        """State one fact by its dotted name (`delivery.attempted`).
+
+        Fields never hold a secret or a payload.
+        """
+        ...
+
+    def fault(self, name: str, error: BaseException, /, **fields: str | int) -> None:
+        """State that something failed which should not, with the exception, for operators only."""
+        ...
+
+
+class Relay(Protocol):
+    """What performs one HTTP request. Never raises for what the other side does.
+
+    That is an outcome.
+    """
+
+    async def send(self, request: OutboundRequest) -> SendResult:
+        """Send a request and read the answer under its one deadline and the byte caps.
+
+        Never follows a redirect.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """The engine as the front door sees it."""
+
+    def accepted(self, accepted: Sequence[Accepted]) -> None:
+        """Take note of committed deliveries: they may be sent from now on."""
+        ...
+
+    def changed(self) -> None:
+        """Take note that subscriptions or pauses changed; the engine reads what at once."""
+        ...
+
+    def wake(self, subscription: SubscriptionNumber) -> None:
+        """Take note that a lane has rows that are due earlier than the engine knows."""
+        ...
+
+    async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:
+        """Make the one attempt of a ping at once, outside the lane's limits.
+
+        Returns it as recorded.
+        """
+        ...
+
+    async def notify(self, tenant: TenantId | None) -> PassResult:
+        """Relay everything that is due now and may be sent; returns when that is settled (EC11)."""
+        ...
+
+    def status(self) -> Sequence[EngineStatus]:
+        """Return the live engines and what they have in flight."""
+        ...
