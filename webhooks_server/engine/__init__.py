@@ -1,0 +1,9 @@
+"""The engine.
+
+Leases partitions, keeps lanes, decides which delivery is sent when, and records what came of it.
+"""
+
+from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.running import RunningEngine, run_engine
+
+__all__ = ["EngineConfig", "RunningEngine", "run_engine"]

@@ -1,0 +1,24 @@
+"""What can be set about an engine."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """An engine's settings; spans in seconds.
+
+    `slots` is how many requests may be in flight at once. A request starts only while the control
+    data was confirmed at most `stale_after` ago (EB3, EC6). The back-stop visits
+    `backstop_partitions` every `backstop_interval`, so that whatever wake-up was lost, each lane is
+    seen within about a minute (EC1).
+    """
+
+    engine: str
+    user_agent: str
+    slots: int = 256
+    payload_cache_bytes: int = 16 * 1024 * 1024
+    beat_interval: float = 0.3
+    stale_after: float = 3.0
+    backstop_interval: float = 1.0
+    backstop_partitions: int = 4
+    stop_grace: float = 35.0

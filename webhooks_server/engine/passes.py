@@ -1,0 +1,62 @@
+"""A relay pass: everything that is due now, sent and settled.
+
+The seed's NotifySubscribers() (EC11).
+"""
+
+from webhooks_server.domain.delivery import DeliveryState, Recorded
+from webhooks_server.domain.ids import TenantId
+from webhooks_server.domain.lanes import LaneHead, PassResult
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.engine.lane import Row
+from webhooks_server.engine.lanes import Lanes, Taken
+from webhooks_server.ports import Clock, LaneStore
+
+LOOK_AGAIN = 0.05
+
+
+class Pass:
+    """One pass: it covers what was due when it began, in lanes that may send."""
+
+    def __init__(self, tenant: TenantId | None, clock: Clock) -> None:
+        """Begin now; with a tenant, for its deliveries alone."""
+        self._tenant = tenant
+        self._clock = clock
+        self._begun = clock.monotonic()
+        self._attempts = 0
+        self._states: dict[DeliveryState, int] = {}
+
+    def count(self, taken: Taken, recorded: Recorded) -> None:
+        """Count an attempt that was recorded while the pass runs, where the pass covers it."""
+        if self._covers_row(taken.row) and self._tenant in (None, taken.lane.tenant):
+            self._attempts += 1
+            self._states[recorded.state] = self._states.get(recorded.state, 0) + 1
+
+    async def run(self, store: LaneStore, lanes: Lanes, index: MatchIndex) -> PassResult:
+        """Wake what is due, and return once none of it is left."""
+        while True:
+            heads = [
+                head for head in await store.find(sorted(lanes.epochs)) if self._covers(head, index)
+            ]
+            if not heads:
+                return self._result()
+            for head in heads:
+                lanes.note(head)
+            await self._clock.sleep(LOOK_AGAIN)
+
+    def _covers(self, head: LaneHead, index: MatchIndex) -> bool:
+        entry = index.get(head.subscription)
+        if entry is None or not index.sends(head.subscription):
+            return False
+        since = (self._clock.monotonic() - self._begun) * 1_000_000
+        return self._tenant in (None, entry.tenant) and head.due_in + since <= 0
+
+    def _covers_row(self, row: Row) -> bool:
+        return row.due_at <= self._begun
+
+    def _result(self) -> PassResult:
+        return PassResult(
+            attempts=self._attempts,
+            succeeded=self._states.get(DeliveryState.SUCCEEDED, 0),
+            retrying=self._states.get(DeliveryState.PENDING, 0),
+            failed=self._states.get(DeliveryState.FAILED, 0),
+        )

@@ -1,0 +1,133 @@
+"""Reading due deliveries from the store into their lanes, many lanes at once."""
+
+from collections.abc import Sequence
+
+from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Reason
+from webhooks_server.domain.errors import WebhooksError
+from webhooks_server.domain.lanes import LaneRead, Settlement
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.subscription import IndexEntry
+from webhooks_server.engine.caches import Payloads
+from webhooks_server.engine.lane import Lane
+from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.signals import Signal
+from webhooks_server.ports import Clock, LaneStore, Telemetry
+
+LANES_PER_READ = 64
+ROWS_PER_READ = 512
+PAUSE_AFTER_FAULT = 0.25
+
+
+class Refill:
+    """The loop that reads hungry lanes; a held lane is settled instead of read."""
+
+    def __init__(
+        self,
+        *,
+        store: LaneStore,
+        lanes: Lanes,
+        index: MatchIndex,
+        payloads: Payloads,
+        clock: Clock,
+        telemetry: Telemetry,
+        wanted: Signal,
+    ) -> None:
+        """Take the collaborators, and the signal that a lane is hungry."""
+        self._store = store
+        self._lanes = lanes
+        self._index = index
+        self._payloads = payloads
+        self._clock = clock
+        self._telemetry = telemetry
+        self._wanted = wanted
+
+    async def run(self) -> None:
+        """Read lanes as they become hungry, for ever."""
+        while True:
+            await self._wanted.wait()
+            while lanes := self._lanes.start_refills(LANES_PER_READ):
+                try:
+                    await self._serve(lanes)
+                except WebhooksError as error:
+                    self._telemetry.fault("lanes.unreadable", error)
+                    await self._clock.sleep(PAUSE_AFTER_FAULT)
+                finally:
+                    for lane in lanes:
+                        if lane.refilling:
+                            self._lanes.refill_failed(lane)
+
+    async def _serve(self, lanes: Sequence[Lane]) -> None:
+        sending = [lane for lane in lanes if self._index.sends(lane.number)]
+        for lane in lanes:
+            if lane not in sending:
+                await self._settle_held(lane)
+        if sending:
+            await self._read(sending)
+
+    async def _read(self, lanes: Sequence[Lane]) -> None:
+        share = max(1, ROWS_PER_READ // len(lanes))
+        begun = {lane.number: lane.generation for lane in lanes}
+        reads = [
+            LaneRead(
+                subscription=lane.number,
+                partition=lane.partition,
+                limit=max(1, min(lane.room, share)) + len(lane.buffer) + len(lane.out),
+            )
+            for lane in lanes
+        ]
+        answers = {answer.subscription: answer.rows for answer in await self._store.due(reads)}
+        await self._payloads.fetch(
+            row.event_seq for rows in answers.values() for row in rows if row.due_in <= 0
+        )
+        for lane, read in zip(lanes, reads, strict=True):
+            rows = answers.get(lane.number, ())
+            if not await self._expire(lane, rows):
+                self._lanes.refilled(lane, rows, read.limit, begun[lane.number])
+
+    async def _expire(self, lane: Lane, rows: Sequence[NewDelivery]) -> bool:
+        """Settle rows beyond the subscription's max_age.
+
+        Tells whether there were any, so that the rows are stale.
+        """
+        entry = self._index.get(lane.number)
+        if entry is None or entry.max_age is None:
+            return False
+        if not any(row.age >= entry.max_age and row.seq not in lane.out for row in rows):
+            return False
+        await self._store.settle(self._expiry(entry, lane))
+        self._lanes.refill_failed(lane)
+        return True
+
+    async def _settle_held(self, lane: Lane) -> None:
+        """Cancel what is pending for a deleted subscription (EA8).
+
+        For a held one only its clock runs on.
+        """
+        entry = self._index.get(lane.number)
+        if entry is not None and entry.deleted:
+            settlement = Settlement(
+                subscription=lane.number,
+                partition=lane.partition,
+                epoch=self._lanes.epochs[lane.partition],
+                state=DeliveryState.CANCELLED,
+                reason=Reason.DELETED,
+                excluding=self._lanes.excluded(lane),
+            )
+        elif entry is not None and entry.max_age is not None:
+            settlement = self._expiry(entry, lane)
+        else:
+            self._lanes.settled(lane, more=False)
+            return
+        count = await self._store.settle(settlement)
+        self._lanes.settled(lane, more=count >= settlement.limit)
+
+    def _expiry(self, entry: IndexEntry, lane: Lane) -> Settlement:
+        return Settlement(
+            subscription=lane.number,
+            partition=lane.partition,
+            epoch=self._lanes.epochs[lane.partition],
+            state=DeliveryState.EXPIRED,
+            reason=Reason.MAX_AGE,
+            min_age=entry.max_age,
+            excluding=self._lanes.excluded(lane),
+        )

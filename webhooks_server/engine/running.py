@@ -1,0 +1,250 @@
+"""The engine put together: it owns partitions, keeps lanes, and hands deliveries to the relay."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from webhooks_server.domain.delivery import Attempt, Recorded
+from webhooks_server.domain.errors import ShuttingDown, WebhooksError
+from webhooks_server.domain.event import Accepted
+from webhooks_server.domain.ids import IdSource, SubscriptionNumber, TenantId
+from webhooks_server.domain.lanes import EngineStatus, PassResult
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.outbound import build_request
+from webhooks_server.domain.subscription import Subscription
+from webhooks_server.engine.caches import Payloads, Subscriptions
+from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.lanes import LaneEvents, Lanes, Taken
+from webhooks_server.engine.passes import Pass
+from webhooks_server.engine.recording import Recorder
+from webhooks_server.engine.refill import Refill
+from webhooks_server.engine.senders import Senders
+from webhooks_server.engine.sending import Sending
+from webhooks_server.engine.signals import Signal
+from webhooks_server.engine.upkeep import Upkeep
+from webhooks_server.ports import Clock, Relay, Stores, Telemetry
+
+
+class RunningEngine:
+    """An engine between its start and its stop; implements the port Engine."""
+
+    def __init__(
+        self,
+        *,
+        config: EngineConfig,
+        stores: Stores,
+        relay: Relay,
+        index: MatchIndex,
+        clock: Clock,
+        ids: IdSource,
+        telemetry: Telemetry,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Put the parts together; nothing runs yet."""
+        self._config, self._stores, self._relay, self._index = config, stores, relay, index
+        self._clock, self._telemetry = clock, telemetry
+        self._stopping = False
+        self._held_back = False
+        self._passes: set[Pass] = set()
+        self._senders = Senders(config.slots, self._take, self._deliver, tasks)
+        hungry, timers = Signal(clock), Signal(clock)
+        events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
+        self._lanes = Lanes(index, clock.monotonic, events)
+        self._payloads = Payloads(stores.events, config.payload_cache_bytes)
+        self._recorder = Recorder(stores.lanes, clock, telemetry)
+        self._sending = Sending(
+            config=config,
+            relay=relay,
+            index=index,
+            subscriptions=Subscriptions(stores.subscriptions, index),
+            payloads=self._payloads,
+            clock=clock,
+            ids=ids,
+            telemetry=telemetry,
+        )
+        self._refill = Refill(
+            store=stores.lanes,
+            lanes=self._lanes,
+            index=index,
+            payloads=self._payloads,
+            clock=clock,
+            telemetry=telemetry,
+            wanted=hungry,
+        )
+        self._upkeep = Upkeep(
+            config=config,
+            stores=stores,
+            lanes=self._lanes,
+            index=index,
+            clock=clock,
+            telemetry=telemetry,
+            timers=timers,
+            confirmed=self._go_on,
+        )
+
+    def accepted(self, accepted: Sequence[Accepted]) -> None:
+        """Take note of committed deliveries: they may be sent from now on."""
+        for one in accepted:
+            if self._stopping or one.duplicate:
+                continue
+            if one.deliveries:
+                self._payloads.put(one.event)
+                self._lanes.offer(one.deliveries)
+            if one.fan_out:
+                self._upkeep.fan_outs.set()
+
+    def changed(self) -> None:
+        """Take note that subscriptions or pauses changed; the engine reads what at once."""
+        self._upkeep.changed.set()
+
+    def wake(self, subscription: SubscriptionNumber) -> None:
+        """Take note that rows of a lane are due earlier than the engine knows, or final."""
+        if not self._stopping:
+            self._lanes.wake(subscription)
+
+    async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:
+        """Make the one attempt of a ping at once, outside the lane's limits.
+
+        Returns it as recorded.
+        """
+        if self._stopping:
+            raise ShuttingDown
+        (delivery,) = accepted.deliveries
+        request = build_request(
+            subscription,
+            accepted.event,
+            delivery.uid,
+            1,
+            self._clock.wall(),
+            self._config.user_agent,
+        )
+        result = await self._relay.send(request)
+        epoch = self._lanes.epochs.get(subscription.partition, 0)
+        sent = self._sending.settle(
+            delivery, subscription, request, result, subscription.partition, epoch, age=0
+        )
+        recorded = await self._recorder.record(sent.record)
+        if sent.disable is not None:
+            self._upkeep.disable(subscription.number, sent.disable)
+        return replace(sent.record.attempt, number=recorded.attempt_number)
+
+    async def notify(self, tenant: TenantId | None) -> PassResult:
+        """Relay everything that is due now and may be sent; returns when that is settled."""
+        await self._upkeep.refresh()
+        one = Pass(tenant, self._clock)
+        self._passes.add(one)
+        try:
+            return await one.run(self._stores.lanes, self._lanes, self._index)
+        finally:
+            self._passes.discard(one)
+
+    def status(self) -> Sequence[EngineStatus]:
+        """Return this engine and what it has in flight."""
+        return [
+            EngineStatus(
+                engine=self._config.engine,
+                in_flight=self._lanes.in_flight,
+                last_seen_time=self._clock.wall(),
+            )
+        ]
+
+    async def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Take the partitions, read the index, find the lanes, and start the loops."""
+        self._lanes.epochs = await self._stores.lanes.acquire(self._config.engine)
+        loops = [tasks.create_task(self._refill.run()), tasks.create_task(self._recorder.run())]
+        await self._upkeep.refresh()
+        loops += self._upkeep.start(tasks)
+        loops.append(tasks.create_task(self._find_lanes()))
+        return loops
+
+    async def stop(self) -> None:
+        """Stop cleanly.
+
+        Nothing new is sent, what is in flight ends and is recorded, partitions are given
+        back.
+        """
+        self._stopping = True
+        self._lanes.forget()
+        try:
+            async with asyncio.timeout(self._config.stop_grace):
+                await self._senders.stop()
+                await self._recorder.flushed()
+                await self._stores.lanes.release(self._config.engine)
+        except TimeoutError as error:
+            self._telemetry.fault(
+                "engine.stopped_dirty",
+                error,
+                in_flight=self._lanes.in_flight,
+                unrecorded=self._recorder.unrecorded,
+            )
+
+    async def _find_lanes(self) -> None:
+        # What is missed here for a fault of the store is found by the back-stop.
+        try:
+            await self._upkeep.find_lanes()
+        except WebhooksError as error:
+            self._telemetry.fault("lanes.not_found", error)
+
+    def _take(self) -> Taken | None:
+        if self._stopping:
+            return None
+        # Nothing is sent on old control data (EC6), nor while results pile up unrecorded (EC14).
+        if not self._upkeep.fresh or self._recorder.unrecorded >= 2 * self._config.slots:
+            self._held_back = True
+            return None
+        return self._lanes.take()
+
+    def _go_on(self) -> None:
+        if self._held_back:
+            self._held_back = False
+            self._senders.wake(self._config.slots)
+
+    async def _deliver(self, taken: Taken) -> None:
+        lane, row = taken
+        epoch = self._lanes.epochs.get(lane.partition, 0)
+        sent = await self._sending.attempt(row.delivery, lane.partition, epoch, row.created_at)
+        if sent is None:
+            self._lanes.put_back(taken)
+            return
+        self._recorder.submit(sent.record, lambda answer: self._recorded(taken, answer))
+        if sent.disable is not None:
+            self._upkeep.disable(lane.number, sent.disable)
+
+    def _recorded(self, taken: Taken, recorded: Recorded) -> None:
+        self._lanes.recorded(taken, recorded)
+        for one in self._passes:
+            one.count(taken, recorded)
+        self._go_on()
+
+
+@asynccontextmanager
+async def run_engine(
+    *,
+    config: EngineConfig,
+    stores: Stores,
+    relay: Relay,
+    index: MatchIndex,
+    clock: Clock,
+    ids: IdSource,
+    telemetry: Telemetry,
+) -> AsyncIterator[RunningEngine]:
+    """Run an engine for the length of the block; leaving it stops the engine cleanly."""
+    async with asyncio.TaskGroup() as tasks:
+        engine = RunningEngine(
+            config=config,
+            stores=stores,
+            relay=relay,
+            index=index,
+            clock=clock,
+            ids=ids,
+            telemetry=telemetry,
+            tasks=tasks,
+        )
+        loops = await engine.start(tasks)
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+            for loop in loops:
+                loop.cancel()

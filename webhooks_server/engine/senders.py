@@ -1,0 +1,75 @@
+"""The slots.
+
+A bounded set of sender tasks that take deliveries in turn. No task is made per delivery.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from webhooks_server.engine.lanes import Taken
+
+
+class Senders:
+    """Sender tasks, made as they are needed, at most `slots`, and kept."""
+
+    def __init__(
+        self,
+        slots: int,
+        take: Callable[[], Taken | None],
+        deliver: Callable[[Taken], Awaitable[None]],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Take their number, where deliveries come from and go, and the tasks' group."""
+        self._slots = slots
+        self._take = take
+        self._deliver = deliver
+        self._tasks = tasks
+        self._count = 0
+        self._busy = 0
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._stopping = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @property
+    def free(self) -> int:
+        """How many slots have nothing to send."""
+        return self._slots - self._busy
+
+    def wake(self, count: int) -> None:
+        """Let so many senders look for work."""
+        while count > 0 and self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1
+        while count > 0 and self._count < self._slots and not self._stopping:
+            self._count += 1
+            self._tasks.create_task(self._run(), name=f"sender-{self._count}")
+            count -= 1
+
+    async def stop(self) -> None:
+        """Let no sender take anything more, and return when those that send have ended."""
+        self._stopping = True
+        for waiter in self._idle:
+            if not waiter.done():
+                waiter.set_result(None)
+        await self._quiet.wait()
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            taken = self._take()
+            if taken is None:
+                waiter = asyncio.get_running_loop().create_future()
+                self._idle.append(waiter)
+                await waiter
+                continue
+            self._busy += 1
+            self._quiet.clear()
+            try:
+                await self._deliver(taken)
+            finally:
+                self._busy -= 1
+                if not self._busy:
+                    self._quiet.set()

@@ -1,0 +1,207 @@
+"""One delivery: load, sign, send, decide. What comes out is a record."""
+
+import random
+from dataclasses import dataclass, replace
+
+from webhooks_server.domain.delivery import (
+    Attempt,
+    DeliveryState,
+    NewDelivery,
+    Outcome,
+    Reason,
+    Record,
+)
+from webhooks_server.domain.ids import IdSource
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.outbound import OutboundRequest, SendResult, build_request
+from webhooks_server.domain.retry import Decision, Tried, decide
+from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
+from webhooks_server.domain.times import Instant, Micros
+from webhooks_server.engine.caches import Payloads, Subscriptions
+from webhooks_server.engine.config import EngineConfig
+from webhooks_server.ports import Clock, Relay, Telemetry
+
+JITTER = (0.8, 1.2)
+_NO_POLICY = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What came of an attempt.
+
+    The record to commit, and whether the subscription must be disabled.
+    """
+
+    record: Record
+    disable: DisableReason | None = None
+
+
+class Sending:
+    """Makes attempts: the same steps for a lane's delivery and for a ping."""
+
+    def __init__(
+        self,
+        *,
+        config: EngineConfig,
+        relay: Relay,
+        index: MatchIndex,
+        subscriptions: Subscriptions,
+        payloads: Payloads,
+        clock: Clock,
+        ids: IdSource,
+        telemetry: Telemetry,
+    ) -> None:
+        """Take the collaborators."""
+        self._config = config
+        self._relay = relay
+        self._index = index
+        self._subscriptions = subscriptions
+        self._payloads = payloads
+        self._clock = clock
+        self._ids = ids
+        self._telemetry = telemetry
+
+    async def attempt(
+        self, delivery: NewDelivery, partition: int, epoch: int, created_at: float
+    ) -> Sent | None:
+        """Make an attempt of a lane's delivery.
+
+        None where it must not be sent now, and nothing was.
+
+        `created_at` is a moment of the monotonic clock. What is ours to answer for becomes an
+        INTERNAL outcome.
+        """
+        # The edge around one delivery: whatever is wrong with it must not end the sender or touch
+        # its neighbours.
+        try:
+            subscription = await self._subscriptions.get(delivery.subscription)
+            event = await self._payloads.get(delivery.event_seq)
+            max_age = subscription.retry_policy.max_age
+            age = round((self._clock.monotonic() - created_at) * 1_000_000)
+            if not self._index.sends(delivery.subscription) or (max_age and age >= max_age):
+                return None
+            now = self._clock.wall()
+            request = build_request(
+                subscription,
+                event,
+                delivery.uid,
+                delivery.attempt_count + 1,
+                now,
+                self._config.user_agent,
+            )
+            result = await self._relay.send(request)
+            return self.settle(delivery, subscription, request, result, partition, epoch, age)
+        except Exception as error:  # noqa: BLE001
+            self._telemetry.fault("delivery.broken", error, delivery=delivery.uid.hex())
+            return self._broken(delivery, partition, epoch)
+
+    def settle(
+        self,
+        delivery: NewDelivery,
+        subscription: Subscription,
+        request: OutboundRequest,
+        result: SendResult,
+        partition: int,
+        epoch: int,
+        age: int,
+    ) -> Sent:
+        """Decide what an attempt means, and state it."""
+        decision = decide(
+            subscription.retry_policy,
+            _tried(delivery, result),
+            random.uniform(*JITTER),  # noqa: S311
+        )
+        decision = _within_age(decision, subscription.retry_policy.max_age, age)
+        self._telemetry.fact(
+            "delivery.attempted",
+            tenant=subscription.tenant,
+            subscription=subscription.id,
+            delivery=delivery.uid.hex(),
+            attempt=delivery.attempt_count + 1,
+            outcome=result.outcome.name.lower(),
+            status_code=result.status_code,
+            latency_ms=result.latency // 1000,
+            state=decision.state.name.lower(),
+        )
+        attempt = self._describe(request, result)
+        record = self._record(delivery, partition, epoch, attempt, decision)
+        return Sent(record=record, disable=decision.disable)
+
+    def _describe(self, request: OutboundRequest, result: SendResult) -> Attempt:
+        return Attempt(
+            number=0,
+            outcome=result.outcome,
+            start_time=result.start_time,
+            latency=result.latency,
+            url=request.url,
+            status_code=result.status_code,
+            error_message=result.error_message,
+            remote_ip_address=result.remote_ip_address,
+            request_headers=request.recorded_headers(),
+            response_headers=dict(result.headers),
+            response_body=result.body,
+            response_body_truncated=result.body_truncated,
+            retry_after=result.retry_after,
+            relay=self._config.engine,
+        )
+
+    def _broken(self, delivery: NewDelivery, partition: int, epoch: int) -> Sent:
+        attempt = Attempt(
+            number=0,
+            outcome=Outcome.INTERNAL,
+            start_time=self._clock.wall(),
+            latency=Micros(0),
+            url="",
+            error_message="internal: the request could not be made",
+            relay=self._config.engine,
+        )
+        result = SendResult(outcome=Outcome.INTERNAL, start_time=Instant(0), latency=Micros(0))
+        decision = decide(_NO_POLICY, _tried(delivery, result), 1.0)
+        return Sent(record=self._record(delivery, partition, epoch, attempt, decision))
+
+    def _record(
+        self,
+        delivery: NewDelivery,
+        partition: int,
+        epoch: int,
+        attempt: Attempt,
+        decision: Decision,
+    ) -> Record:
+        return Record(
+            token=self._ids.uid(),
+            seq=delivery.seq,
+            uid=delivery.uid,
+            subscription=delivery.subscription,
+            partition=partition,
+            epoch=epoch,
+            retry_requests=delivery.retry_requests,
+            attempt=attempt,
+            state=decision.state,
+            charged=decision.charged,
+            state_reason=decision.reason,
+            due_in=decision.wait,
+        )
+
+
+def _tried(delivery: NewDelivery, result: SendResult) -> Tried:
+    return Tried(
+        outcome=result.outcome,
+        status_code=result.status_code,
+        retry_after=result.retry_after,
+        charged_count=delivery.charged_count,
+        uncharged_count=delivery.attempt_count - delivery.charged_count,
+        trigger=delivery.trigger,
+        final_before=delivery.final_before,
+    )
+
+
+def _within_age(decision: Decision, max_age: Micros | None, age: int) -> Decision:
+    """Let the next look at a delivery be no later than its max_age: then it expires."""
+    if max_age is None or decision.state is not DeliveryState.PENDING:
+        return decision
+    left = max_age - age
+    if left <= 0:
+        return Decision(
+            state=DeliveryState.EXPIRED, reason=Reason.MAX_AGE, charged=decision.charged
+        )
+    return replace(decision, wait=Micros(min(decision.wait, left)))

@@ -1,0 +1,39 @@
+"""Waiting for something to do, or for time to pass, whichever comes first."""
+
+import asyncio
+
+from webhooks_server.ports import Clock
+
+
+class Signal:
+    """A flag that one loop waits for; setting it twice before the loop looks is setting it once."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Take the clock that time-outs are measured by."""
+        self._clock = clock
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Let the waiting loop go on, now or at its next wait."""
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Return when the flag is set, or after so many seconds; the flag is down afterwards."""
+        if not self._event.is_set():
+            if seconds is None:
+                await self._event.wait()
+            else:
+                await self._wait_either(seconds)
+        self._event.clear()
+
+    async def _wait_either(self, seconds: float) -> None:
+        tasks = [
+            asyncio.ensure_future(self._event.wait()),
+            asyncio.ensure_future(self._clock.sleep(max(0.0, seconds))),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

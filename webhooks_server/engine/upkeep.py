@@ -1,0 +1,170 @@
+"""What an engine does beside sending.
+
+The beat, the back-stop, fan-outs, and disabling subscriptions.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from webhooks_server.domain.errors import NotFound, WebhooksError
+from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.subscription import DisableReason, Subscription
+from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.signals import Signal
+from webhooks_server.ports import Clock, Stores, Telemetry
+
+PAUSE_AFTER_FAULT = 0.25
+
+
+class Upkeep:
+    """The background loops of an engine; a loop outlives every fault of the store."""
+
+    def __init__(
+        self,
+        *,
+        config: EngineConfig,
+        stores: Stores,
+        lanes: Lanes,
+        index: MatchIndex,
+        clock: Clock,
+        telemetry: Telemetry,
+        timers: Signal,
+        confirmed: Callable[[], None],
+    ) -> None:
+        """Take the collaborators, the signal that a timer moved, and whom to tell of a beat."""
+        self._config = config
+        self._stores = stores
+        self._lanes = lanes
+        self._index = index
+        self._clock = clock
+        self._telemetry = telemetry
+        self._to_disable: deque[tuple[SubscriptionNumber, DisableReason]] = deque()
+        self._timers = timers
+        self._tell_confirmed = confirmed
+        self._confirmed = clock.monotonic()
+        self.changed = Signal(clock)
+        self.fan_outs = Signal(clock)
+        self.disabling = Signal(clock)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the control data was confirmed recently enough to start a request (EC6)."""
+        return self._clock.monotonic() - self._confirmed <= self._config.stale_after
+
+    def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Start all loops."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "beat": self._beat,
+            "timers": self._fire_timers,
+            "backstop": self._visit_partitions,
+            "fan-outs": self._fan_out,
+            "disabling": self._disable,
+        }
+        return [tasks.create_task(self._guard(name, loop)) for name, loop in loops.items()]
+
+    def disable(self, number: SubscriptionNumber, reason: DisableReason) -> None:
+        """Disable a subscription soon, for what its receiver answered."""
+        self._to_disable.append((number, reason))
+        self.disabling.set()
+
+    async def refresh(self) -> None:
+        """Apply what changed since the index's version; touched lanes are read afresh."""
+        paused = self._index.pauses
+        while True:
+            asked = self._clock.monotonic()
+            changes = await self._stores.subscriptions.changes(self._index.version)
+            for number in self._index.apply(changes):
+                self._lanes.wake(number)
+            if changes.complete:
+                break
+        self._confirmed = asked
+        self._tell_confirmed()
+        if self._index.pauses != paused:
+            await self.find_lanes()
+
+    async def find_lanes(self) -> None:
+        """Find all lanes afresh, partition by partition.
+
+        Sending starts after the first, not after the last (EC8).
+        """
+        for partition in sorted(self._lanes.epochs):
+            for head in await self._stores.lanes.find([partition]):
+                self._lanes.note(head)
+
+    async def _guard(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await loop()
+            except WebhooksError as error:
+                self._telemetry.fault("engine.loop_failed", error, loop=name)
+                await self._clock.sleep(PAUSE_AFTER_FAULT)
+
+    async def _beat(self) -> None:
+        while True:
+            await self.refresh()
+            await self.changed.wait(self._config.beat_interval)
+
+    async def _fire_timers(self) -> None:
+        while True:
+            moment = self._lanes.timers.next()
+            wait = None if moment is None else moment - self._clock.monotonic()
+            if wait is None or wait > 0:
+                await self._timers.wait(wait)
+            self._lanes.expire_timers()
+
+    async def _visit_partitions(self) -> None:
+        """Look at every partition in turn: a lost wake-up delays a delivery, but strands none."""
+        while True:
+            owned = sorted(self._lanes.epochs)
+            step = self._config.backstop_partitions
+            for first in range(0, len(owned), step):
+                await self._clock.sleep(self._config.backstop_interval)
+                for head in await self._stores.lanes.find(owned[first : first + step]):
+                    self._lanes.note(head)
+                self.fan_outs.set()
+            if not owned:
+                await self._clock.sleep(self._config.backstop_interval)
+
+    async def _fan_out(self) -> None:
+        while True:
+            for event in await self._stores.lanes.fan_outs():
+                done = False
+                while not done:
+                    step = await self._stores.lanes.fan_out(event)
+                    self._lanes.offer(step.deliveries)
+                    done = step.done
+            await self.fan_outs.wait()
+
+    async def _disable(self) -> None:
+        while True:
+            while self._to_disable:
+                number, reason = self._to_disable[0]
+                await self._disable_one(number, reason)
+                self._to_disable.popleft()
+            await self.disabling.wait()
+
+    async def _disable_one(self, number: SubscriptionNumber, reason: DisableReason) -> None:
+        entry = self._index.get(number)
+        if entry is None or entry.deleted:
+            return
+
+        def change(current: Subscription) -> Subscription:
+            if not current.active:
+                return current
+            return replace(current, active=False, disable_reason=reason)
+
+        try:
+            await self._stores.subscriptions.update(entry.tenant, entry.id, change)
+        except NotFound:
+            return
+        self._telemetry.fact(
+            "subscription.disabled",
+            tenant=entry.tenant,
+            subscription=entry.id,
+            reason=reason.name.lower(),
+        )
+        self.changed.set()
