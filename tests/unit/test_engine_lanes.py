@@ -1,0 +1,370 @@
+"""Lanes against a model of the store, in every order of events (engine.md EB1, EB2)."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Recorded
+from webhooks_server.domain.ids import (
+    DeliverySeq,
+    EventSeq,
+    SubscriptionId,
+    SubscriptionNumber,
+    TenantId,
+    Version,
+)
+from webhooks_server.domain.lanes import LaneHead
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.subscription import Changes, IndexEntry, State
+from webhooks_server.engine.lane import Lane
+from webhooks_server.engine.lanes import LaneEvents, Lanes, Taken
+from webhooks_server.engine.ring import Ring
+from webhooks_server.engine.timers import Timers
+
+SECOND = 1_000_000
+
+
+def entry(
+    number: int,
+    *,
+    version: int = 1,
+    state: State = State.ACTIVE,
+    tenant: str = "default",
+    cap: int = 2,
+) -> IndexEntry:
+    return IndexEntry(
+        number=SubscriptionNumber(number),
+        tenant=TenantId(tenant),
+        id=SubscriptionId(f"s{number}"),
+        partition=number % 4,
+        version=Version(version),
+        state=state,
+        deleted=False,
+        patterns=("*",),
+        max_in_flight=cap,
+    )
+
+
+def delivery(seq: int, number: int = 1, due_in: int = 0) -> NewDelivery:
+    return NewDelivery(
+        seq=DeliverySeq(seq),
+        uid=seq.to_bytes(16),
+        subscription=SubscriptionNumber(number),
+        event_seq=EventSeq(seq),
+        due_in=due_in,
+    )
+
+
+@dataclass
+class World:
+    """Lanes with a clock and an index that a test moves."""
+
+    now: float = 1000.0
+    version: int = 1
+    ready: int = 0
+    index: MatchIndex = field(default_factory=MatchIndex)
+    lanes: Lanes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(
+            self.index, lambda: self.now, LaneEvents(self.count_ready, self.nothing, self.nothing)
+        )
+        self.lanes.epochs = dict.fromkeys(range(4), 1)
+
+    def count_ready(self, count: int) -> None:
+        self.ready += count
+
+    def nothing(self) -> None:
+        pass
+
+    def know(self, *entries: IndexEntry) -> None:
+        self.version += 1
+        stamped = tuple(replace(one, version=Version(self.version)) for one in entries)
+        self.index.apply(
+            Changes(version=Version(self.version), entries=stamped, pauses=(), complete=True)
+        )
+
+
+@dataclass
+class Stored:
+    """A row of the model: when it is due, and whether it is pending."""
+
+    number: int
+    due: float
+    pending: bool = True
+
+
+@dataclass
+class Reading:
+    """A refill that is out: what it asked for, and what its snapshot shows."""
+
+    lane: Lane
+    rows: list[NewDelivery]
+    asked: int
+    generation: int
+
+
+class LanesAgainstStore(RuleBasedStateMachine):
+    """Publish, offer, read, answer, send, record, cancel, pause, each late: none twice or stuck."""
+
+    numbers = st.sampled_from([1, 2, 5])
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World()
+        self.world.know(*(entry(number) for number in (1, 2, 5)))
+        self.store: dict[int, Stored] = {}
+        self.unoffered: list[NewDelivery] = []
+        self.readings: list[Reading] = []
+        self.in_flight: list[Taken] = []
+        self.committed: list[tuple[Taken, Recorded]] = []
+        self.paused: set[int] = set()
+        self.unwoken: set[int] = set()
+
+    @rule(number=numbers, count=st.integers(1, 6), due_in=st.sampled_from([0, 0, 0, 2 * SECOND]))
+    def publish(self, number: int, count: int, due_in: int) -> None:
+        for _ in range(count):
+            seq = len(self.store) + 1
+            self.store[seq] = Stored(number, self.world.now + due_in / SECOND)
+            self.unoffered.append(delivery(seq, number, due_in))
+
+    @precondition(lambda self: self.unoffered)
+    @rule(count=st.integers(1, 8))
+    def offer(self, count: int) -> None:
+        self.world.lanes.offer(self.unoffered[:count])
+        del self.unoffered[:count]
+
+    @rule()
+    def read(self) -> None:
+        for lane in self.world.lanes.start_refills(2):
+            limit = max(1, lane.room) + len(lane.buffer) + len(lane.out)
+            self.readings.append(
+                Reading(lane, self.rows(lane.number, limit), limit, lane.generation)
+            )
+
+    def rows(self, number: int, limit: int) -> list[NewDelivery]:
+        pending = [
+            (row.due, seq)
+            for seq, row in self.store.items()
+            if row.number == number and row.pending
+        ]
+        now = self.world.now
+        return [
+            delivery(seq, number, round((due - now) * SECOND))
+            for due, seq in sorted(pending)[:limit]
+        ]
+
+    @precondition(lambda self: self.readings)
+    @rule(at=st.integers(0, 3))
+    def answer(self, at: int) -> None:
+        reading = self.readings.pop(at % len(self.readings))
+        self.world.lanes.refilled(reading.lane, reading.rows, reading.asked, reading.generation)
+
+    @rule()
+    def take(self) -> None:
+        taken = self.world.lanes.take()
+        if taken is None:
+            return
+        seq = taken.row.delivery.seq
+        row = self.store[seq]
+        assert row.number not in self.paused
+        assert row.pending or row.number in self.unwoken, f"{seq} is sent although it is final"
+        assert row.due <= self.world.now + 1e-6, f"{seq} is sent before it is due"
+        out = [one.row.delivery.seq for one in self.in_flight]
+        assert seq not in out, f"{seq} is sent twice at once"
+        self.in_flight.append(taken)
+        assert sum(1 for one in self.in_flight if one.lane.number == row.number) <= 2
+
+    @precondition(lambda self: self.in_flight)
+    @rule(at=st.integers(0, 5), wait=st.sampled_from([None, None, 0, SECOND]))
+    def commit(self, at: int, wait: int | None) -> None:
+        index = at % len(self.in_flight)
+        taken = self.in_flight[index]
+        if any(taken is one for one, _ in self.committed):
+            return
+        row = self.store[taken.row.delivery.seq]
+        late = not row.pending
+        if not late:
+            row.pending = wait is not None
+            row.due = self.world.now + (wait or 0) / SECOND
+        state = DeliveryState.PENDING if row.pending else DeliveryState.SUCCEEDED
+        answer = Recorded(token=b"", state=state, attempt_number=1, late=late, due_in=wait or 0)
+        self.committed.append((taken, answer))
+
+    @precondition(lambda self: self.committed)
+    @rule(at=st.integers(0, 5))
+    def tell(self, at: int) -> None:
+        taken, answer = self.committed.pop(at % len(self.committed))
+        self.in_flight = [one for one in self.in_flight if one is not taken]
+        self.world.lanes.recorded(taken, answer)
+
+    @rule(number=numbers)
+    def cancel_all(self, number: int) -> None:
+        # A caller cannot name a delivery before its publish was answered, which is after the offer.
+        unoffered = {one.seq for one in self.unoffered}
+        for seq, row in self.store.items():
+            if row.number == number and seq not in unoffered:
+                row.pending = False
+        self.unwoken.add(number)
+
+    @rule()
+    def wake(self) -> None:
+        for number in self.unwoken:
+            self.world.lanes.wake(SubscriptionNumber(number))
+        self.unwoken.clear()
+
+    @rule(number=numbers)
+    def pause_or_resume(self, number: int) -> None:
+        self.paused ^= {number}
+        state = State.PAUSED if number in self.paused else State.ACTIVE
+        self.world.know(entry(number, state=state))
+        self.world.lanes.wake(SubscriptionNumber(number))
+
+    @rule(seconds=st.sampled_from([0.5, 3.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.world.now += seconds
+        self.world.lanes.expire_timers()
+
+    @invariant()
+    def ready_lanes_are_in_the_ring(self) -> None:
+        for lane in getattr(self, "world", World()).lanes._lanes.values():
+            assert not lane.ready or lane.queued or lane.number in self.paused
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        for number in list(self.paused):
+            self.pause_or_resume(number)
+        self.wake()
+        for _ in range(3 * len(self.store) + 12):
+            self.offer(8)
+            self.read()
+            while self.readings:
+                self.answer(0)
+            self.take()
+            self.commit_success()
+            while self.committed:
+                self.tell(0)
+            self.pass_time(0.5)
+        stuck = [seq for seq, row in self.store.items() if row.pending]
+        assert not stuck, f"never sent: {stuck}"
+        assert len(self.world.lanes) == 0, "an idle engine keeps lanes"
+
+    def commit_success(self) -> None:
+        for at in range(len(self.in_flight)):
+            self.commit(at, None)
+
+
+LanesAgainstStore.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=60, deadline=None
+)
+TestLanesAgainstStore = LanesAgainstStore.TestCase
+
+
+def test_a_lane_never_has_more_in_flight_than_it_may() -> None:
+    world = World()
+    world.know(entry(1, cap=3))
+    world.lanes.offer([delivery(seq) for seq in range(1, 7)])
+    taken = [world.lanes.take() for _ in range(6)]
+    assert sum(1 for one in taken if one is not None) == 3
+
+
+def test_tenants_and_lanes_take_turns() -> None:
+    world = World()
+    world.know(entry(1, cap=10), entry(2, cap=10), entry(3, cap=10, tenant="other"))
+    world.lanes.offer([delivery(seq, 1) for seq in range(1, 5)])
+    world.lanes.offer([delivery(seq, 2) for seq in range(5, 9)])
+    world.lanes.offer([delivery(seq, 3) for seq in range(9, 13)])
+    order = [taken.lane.number for _ in range(8) if (taken := world.lanes.take())]
+    assert order == [1, 3, 2, 3, 1, 3, 2, 3]
+
+
+def test_a_full_lane_leaves_the_rest_to_the_store() -> None:
+    world = World()
+    world.know(entry(1, cap=2))
+    world.lanes.offer([delivery(seq) for seq in range(1, 11)])
+    count = 0
+    while world.lanes.take():
+        count += 1
+    assert count == 2
+    (lane,) = world.lanes._lanes.values()
+    assert len(lane.buffer) == 2
+    assert lane.dirty
+
+
+@pytest.mark.parametrize("due_in", [SECOND, 10 * SECOND])
+def test_a_lane_with_nothing_due_costs_a_timer_and_no_object(due_in: int) -> None:
+    world = World()
+    world.know(entry(1))
+    world.lanes.note(LaneHead(subscription=SubscriptionNumber(1), partition=1, due_in=due_in))
+    assert len(world.lanes) == 0
+    assert world.lanes.timers.next() == pytest.approx(1000 + due_in / SECOND)
+    world.now += due_in / SECOND
+    world.lanes.expire_timers()
+    assert len(world.lanes.start_refills(10)) == 1
+
+
+def test_partitions_of_others_are_left_alone() -> None:
+    world = World()
+    world.know(entry(1), entry(2))
+    world.lanes.epochs = {1: 1}
+    world.lanes.offer([delivery(1, 1), delivery(2, 2)])
+    taken = world.lanes.take()
+    assert taken is not None
+    assert taken.lane.number == 1
+    assert world.lanes.take() is None
+
+
+def test_the_ring_forgets_tenants_without_lanes() -> None:
+    ring = Ring()
+    lane = Lane(entry(1))
+    ring.add(lane)
+    ring.add(lane)
+    assert ring.pop() is lane
+    assert ring.pop() is None
+
+
+def test_timers_keep_the_earliest_moment_and_shed_stale_entries() -> None:
+    timers = Timers()
+    number = SubscriptionNumber(7)
+    for moment in range(1000, 0, -1):
+        timers.arm(number, float(moment))
+    assert len(timers._heap) < 100
+    assert not timers.arm(number, 5.0)
+    assert timers.next() == 1.0
+    assert timers.expired(0.5) == []
+    assert timers.expired(1.0) == [number]
+    assert timers.next() is None
+
+
+def test_what_was_recorded_while_a_refill_was_out_is_not_sent_again() -> None:
+    world = World()
+    world.know(entry(1, cap=2))
+    world.lanes.offer([delivery(1)])
+    taken = world.lanes.take()
+    assert taken is not None
+    world.lanes.note(LaneHead(subscription=SubscriptionNumber(1), partition=1, due_in=0))
+    (lane,) = world.lanes.start_refills(1)
+    snapshot = [delivery(1), delivery(2)]
+    done = Recorded(token=b"", state=DeliveryState.SUCCEEDED, attempt_number=1, late=False)
+    world.lanes.recorded(taken, done)
+    world.lanes.refilled(lane, snapshot, 4, lane.generation)
+    again = world.lanes.take()
+    assert again is not None
+    assert again.row.delivery.seq == 2
+    assert world.lanes.take() is None
+
+
+def test_a_wake_up_during_a_refill_is_not_lost() -> None:
+    world = World()
+    world.know(entry(1, cap=2))
+    world.lanes.note(LaneHead(subscription=SubscriptionNumber(1), partition=1, due_in=0))
+    (lane,) = world.lanes.start_refills(1)
+    world.lanes.note(LaneHead(subscription=SubscriptionNumber(1), partition=1, due_in=0))
+    world.lanes.refilled(lane, [], 4, lane.generation)
+    assert world.lanes.start_refills(1) == [lane]
+    world.lanes.refilled(lane, [], 4, lane.generation)
+    assert world.lanes.start_refills(1) == []
