@@ -25,7 +25,7 @@ run: $(SETUP) ## Start a server with the default settings
 	@exec $(BIN)/webhooks-server serve
 
 test: $(SETUP) ## Run the tests
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest
 
 check: $(SETUP) $(GENERATE) ## Run everything that must hold before a change lands
 	@failed=; \
