@@ -20,7 +20,7 @@ from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import Changes, IndexEntry, State
 from webhooks_server.engine.lane import Lane
-from webhooks_server.engine.lanes import LaneEvents, Lanes, Taken
+from webhooks_server.engine.lanes import LaneEvents, Lanes, Reading, Taken
 from webhooks_server.engine.ring import Ring
 from webhooks_server.engine.timers import Timers
 
@@ -98,13 +98,11 @@ class Stored:
 
 
 @dataclass
-class Reading:
-    """A refill that is out: what it asked for, and what its snapshot shows."""
+class Answer:
+    """A refill that is out, and what its snapshot shows."""
 
-    lane: Lane
+    reading: Reading
     rows: list[NewDelivery]
-    asked: int
-    generation: int
 
 
 class LanesAgainstStore(RuleBasedStateMachine):
@@ -118,7 +116,7 @@ class LanesAgainstStore(RuleBasedStateMachine):
         self.world.know(*(entry(number) for number in (1, 2, 5)))
         self.store: dict[int, Stored] = {}
         self.unoffered: list[NewDelivery] = []
-        self.readings: list[Reading] = []
+        self.readings: list[Answer] = []
         self.in_flight: list[Taken] = []
         self.committed: list[tuple[Taken, Recorded]] = []
         self.paused: set[int] = set()
@@ -141,9 +139,8 @@ class LanesAgainstStore(RuleBasedStateMachine):
     def read(self) -> None:
         for lane in self.world.lanes.start_refills(2):
             limit = max(1, lane.room) + len(lane.buffer) + len(lane.out)
-            self.readings.append(
-                Reading(lane, self.rows(lane.number, limit), limit, lane.generation)
-            )
+            reading = Reading(lane, lane.generation, limit, self.world.now)
+            self.readings.append(Answer(reading, self.rows(lane.number, limit)))
 
     def rows(self, number: int, limit: int) -> list[NewDelivery]:
         pending = [
@@ -160,8 +157,8 @@ class LanesAgainstStore(RuleBasedStateMachine):
     @precondition(lambda self: self.readings)
     @rule(at=st.integers(0, 3))
     def answer(self, at: int) -> None:
-        reading = self.readings.pop(at % len(self.readings))
-        self.world.lanes.refilled(reading.lane, reading.rows, reading.asked, reading.generation)
+        answer = self.readings.pop(at % len(self.readings))
+        self.world.lanes.refilled(answer.reading, answer.rows)
 
     @rule()
     def take(self) -> None:
@@ -351,7 +348,7 @@ def test_what_was_recorded_while_a_refill_was_out_is_not_sent_again() -> None:
     snapshot = [delivery(1), delivery(2)]
     done = Recorded(token=b"", state=DeliveryState.SUCCEEDED, attempt_number=1, late=False)
     world.lanes.recorded(taken, done)
-    world.lanes.refilled(lane, snapshot, 4, lane.generation)
+    world.lanes.refilled(Reading(lane, lane.generation, 4, world.now), snapshot)
     again = world.lanes.take()
     assert again is not None
     assert again.row.delivery.seq == 2
@@ -364,7 +361,7 @@ def test_a_wake_up_during_a_refill_is_not_lost() -> None:
     world.lanes.note(LaneHead(subscription=SubscriptionNumber(1), partition=1, due_in=0))
     (lane,) = world.lanes.start_refills(1)
     world.lanes.note(LaneHead(subscription=SubscriptionNumber(1), partition=1, due_in=0))
-    world.lanes.refilled(lane, [], 4, lane.generation)
+    world.lanes.refilled(Reading(lane, lane.generation, 4, world.now), [])
     assert world.lanes.start_refills(1) == [lane]
-    world.lanes.refilled(lane, [], 4, lane.generation)
+    world.lanes.refilled(Reading(lane, lane.generation, 4, world.now), [])
     assert world.lanes.start_refills(1) == []

@@ -12,10 +12,13 @@ class Row:
 
     __slots__ = ("created_at", "delivery", "due_at")
 
-    def __init__(self, delivery: NewDelivery, now: float) -> None:
-        """Take a row as the store told it at about `now`."""
+    def __init__(self, delivery: NewDelivery, now: float, asked_at: float) -> None:
+        """Take a row as the store told it between `asked_at` and `now`.
+
+        It is due at `due_at` or a little later, and was created at `created_at` or a little before.
+        """
         self.delivery = delivery
-        self.due_at = now + delivery.due_in / 1_000_000
+        self.due_at = asked_at + delivery.due_in / 1_000_000
         self.created_at = now - delivery.age / 1_000_000
 
 

@@ -23,6 +23,15 @@ class Taken(NamedTuple):
     row: Row
 
 
+class Reading(NamedTuple):
+    """A refill that is out: its lane at a generation, the rows asked for, and when."""
+
+    lane: Lane
+    generation: int
+    limit: int
+    asked_at: float
+
+
 class LaneEvents(NamedTuple):
     """What the lanes call when there is something to do.
 
@@ -76,7 +85,7 @@ class Lanes:
             elif delivery.seq <= self._highest_read or not lane.room:
                 lane.dirty = True
             else:
-                lane.buffer.append(Row(delivery, now))
+                lane.buffer.append(Row(delivery, now, now))
             self._evaluate(lane)
 
     def take(self) -> Taken | None:
@@ -160,20 +169,19 @@ class Lanes:
                 lanes.append(lane)
         return lanes
 
-    def refilled(
-        self, lane: Lane, rows: Sequence[NewDelivery], asked: int, generation: int
-    ) -> None:
+    def refilled(self, reading: Reading, rows: Sequence[NewDelivery]) -> None:
         """Take what a refill read.
 
         Rows by due time, fewer than asked for where the store has no others.
         """
-        if lane.generation != generation:
+        lane = reading.lane
+        if lane.generation != reading.generation:
             self.refill_failed(lane)
             return
         now = self._monotonic()
         known = {row.delivery.seq for row in lane.buffer} | lane.out.keys() | lane.settled
         fresh: list[Row] = []
-        more = len(rows) >= asked
+        more = len(rows) >= reading.limit
         for delivery in rows:
             self._highest_read = max(self._highest_read, delivery.seq)
             if delivery.seq in known:
@@ -182,7 +190,7 @@ class Lanes:
                 self._arm(lane.number, now + delivery.due_in / 1_000_000)
                 more = False
                 break
-            fresh.append(Row(delivery, now))
+            fresh.append(Row(delivery, now, reading.asked_at))
         if fresh:
             merged = sorted([*lane.buffer, *fresh], key=lambda row: (row.due_at, row.delivery.seq))
             lane.buffer.clear()

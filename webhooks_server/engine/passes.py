@@ -34,21 +34,20 @@ class Pass:
     async def run(self, store: LaneStore, lanes: Lanes, index: MatchIndex) -> PassResult:
         """Wake what is due, and return once none of it is left."""
         while True:
-            heads = [
-                head for head in await store.find(sorted(lanes.epochs)) if self._covers(head, index)
-            ]
+            since = self._clock.monotonic() - self._begun
+            found = await store.find(sorted(lanes.epochs))
+            heads = [head for head in found if self._covers(head, since, index)]
             if not heads:
                 return self._result()
             for head in heads:
                 lanes.note(head)
             await self._clock.sleep(LOOK_AGAIN)
 
-    def _covers(self, head: LaneHead, index: MatchIndex) -> bool:
+    def _covers(self, head: LaneHead, since: float, index: MatchIndex) -> bool:
         entry = index.get(head.subscription)
         if entry is None or not index.sends(head.subscription):
             return False
-        since = (self._clock.monotonic() - self._begun) * 1_000_000
-        return self._tenant in (None, entry.tenant) and head.due_in + since <= 0
+        return self._tenant in (None, entry.tenant) and head.due_in + since * 1_000_000 <= 0
 
     def _covers_row(self, row: Row) -> bool:
         return row.due_at <= self._begun

@@ -9,7 +9,7 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
 from webhooks_server.engine.caches import Payloads
 from webhooks_server.engine.lane import Lane
-from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.lanes import Lanes, Reading
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, LaneStore, Telemetry
 
@@ -65,24 +65,29 @@ class Refill:
             await self._read(sending)
 
     async def _read(self, lanes: Sequence[Lane]) -> None:
-        share = max(1, ROWS_PER_READ // len(lanes))
-        begun = {lane.number: lane.generation for lane in lanes}
+        readings = [self._reading(lane, max(1, ROWS_PER_READ // len(lanes))) for lane in lanes]
         reads = [
             LaneRead(
-                subscription=lane.number,
-                partition=lane.partition,
-                limit=max(1, min(lane.room, share)) + len(lane.buffer) + len(lane.out),
+                subscription=reading.lane.number,
+                partition=reading.lane.partition,
+                limit=reading.limit,
             )
-            for lane in lanes
+            for reading in readings
         ]
         answers = {answer.subscription: answer.rows for answer in await self._store.due(reads)}
         await self._payloads.fetch(
             row.event_seq for rows in answers.values() for row in rows if row.due_in <= 0
         )
-        for lane, read in zip(lanes, reads, strict=True):
-            rows = answers.get(lane.number, ())
-            if not await self._expire(lane, rows):
-                self._lanes.refilled(lane, rows, read.limit, begun[lane.number])
+        for reading in readings:
+            rows = answers.get(reading.lane.number, ())
+            if not await self._expire(reading.lane, rows):
+                self._lanes.refilled(reading, rows)
+
+    def _reading(self, lane: Lane, share: int) -> Reading:
+        # What is known is read again, so that as many rows as wanted are new (EB1).
+        known = len(lane.buffer) + len(lane.out)
+        wanted = max(1, min(lane.room, share))
+        return Reading(lane, lane.generation, wanted + known, self._clock.monotonic())
 
     async def _expire(self, lane: Lane, rows: Sequence[NewDelivery]) -> bool:
         """Settle rows beyond the subscription's max_age.

@@ -22,6 +22,7 @@ from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.senders import Senders
 from webhooks_server.engine.sending import Sending
 from webhooks_server.engine.signals import Signal
+from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.engine.upkeep import Upkeep
 from webhooks_server.ports import Clock, Relay, Stores, Telemetry
 
@@ -230,7 +231,7 @@ async def run_engine(
     telemetry: Telemetry,
 ) -> AsyncIterator[RunningEngine]:
     """Run an engine for the length of the block; leaving it stops the engine cleanly."""
-    async with asyncio.TaskGroup() as tasks:
+    async with open_tasks() as tasks:
         engine = RunningEngine(
             config=config,
             stores=stores,

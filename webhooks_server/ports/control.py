@@ -85,7 +85,7 @@ class ControlStore(Protocol):
     async def pause_relay(self, tenant: str, reason: str) -> RelayPause:
         """Hold all deliveries of a tenant, or of all with an empty tenant.
 
-        Takes the next control version.
+        One in force keeps its time and gets the new reason. Takes the next control version.
         """
         ...
 
