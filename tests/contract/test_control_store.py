@@ -1,0 +1,112 @@
+"""ports.ControlStore, sentence by sentence."""
+
+import pytest
+
+from tests.harness.shelf import OTHER_TENANT, Shelf, event, publish_of
+from webhooks_server.domain.audit import AuditReport
+from webhooks_server.domain.delivery import DeliveryState
+from webhooks_server.domain.ids import DEFAULT_TENANT, Version
+from webhooks_server.domain.subscription import RelayPause
+
+
+async def test_a_pause_holds_one_tenant_or_all(shelf: Shelf) -> None:
+    control, subscriptions = shelf.stores.control, shelf.stores.subscriptions
+    before = (await subscriptions.changes(Version(0))).version
+    shelf.clock.advance(2)
+    pause = await control.pause_relay("", "repairs")
+    assert pause == RelayPause(tenant="", reason="repairs", pause_time=shelf.clock.now)
+    theirs = await control.pause_relay("default", "unpaid")
+    changes = await subscriptions.changes(before)
+    assert changes.version == before + 2
+    assert sorted(changes.pauses, key=lambda one: one.tenant) == [pause, theirs]
+
+
+async def test_a_second_pause_takes_the_place_of_the_first(shelf: Shelf) -> None:
+    first = await shelf.stores.control.pause_relay("", "first")
+    shelf.clock.advance(2)
+    second = await shelf.stores.control.pause_relay("", "second")
+    assert second.pause_time == first.pause_time
+    changes = await shelf.stores.subscriptions.changes(Version(0))
+    assert changes.pauses == (second,)
+
+
+async def test_resume_ends_exactly_this_pause(shelf: Shelf) -> None:
+    control, subscriptions = shelf.stores.control, shelf.stores.subscriptions
+    everyone = await control.pause_relay("", "all")
+    await control.pause_relay("default", "one")
+    await control.resume_relay("default")
+    changes = await subscriptions.changes(Version(0))
+    assert changes.pauses == (everyone,)
+    await control.resume_relay("default")
+    assert (await subscriptions.changes(Version(0))).version == changes.version
+    await control.resume_relay("")
+    assert (await subscriptions.changes(changes.version)).pauses == ()
+
+
+async def test_audit_counts_every_row(shelf: Shelf) -> None:
+    subscriber = await shelf.subscribe("sub", "invoice.*")
+    await shelf.own()
+    rows = [one.deliveries[0] for one in await shelf.publish("a", "b", "c", "d")]
+    await shelf.publish("unmatched", event_type="order.paid")
+    await shelf.record(subscriber, rows[0])
+    await shelf.record(subscriber, rows[1], state=DeliveryState.FAILED)
+    await shelf.record(subscriber, rows[2], state=DeliveryState.PENDING, due_in=1)
+    await shelf.stores.deliveries.cancel(DEFAULT_TENANT, subscriber.id, rows[3].uid)
+    expected = AuditReport(
+        events=5,
+        unmatched_events=1,
+        deliveries=4,
+        pending=1,
+        succeeded=1,
+        failed=1,
+        cancelled=1,
+        expired=0,
+        attempts=3,
+    )
+    assert await shelf.stores.control.audit(None) == expected
+    assert await shelf.stores.control.audit(DEFAULT_TENANT) == expected
+
+
+async def test_audit_counts_one_tenant(shelf: Shelf) -> None:
+    await shelf.subscribe("theirs", tenant=OTHER_TENANT)
+    await shelf.publish("mine")
+    await shelf.stores.events.append(
+        publish_of(event("theirs", tenant=OTHER_TENANT), tenant=OTHER_TENANT)
+    )
+    report = await shelf.stores.control.audit(OTHER_TENANT)
+    assert (report.events, report.deliveries, report.unmatched_events) == (1, 1, 0)
+    assert report.violations == ()
+
+
+async def test_audit_counts_what_fan_outs_owe(shelf: Shelf) -> None:
+    for number in range(401):
+        await shelf.subscribe(f"sub-{number}")
+    accepted = await shelf.publish("a", "b", "c")
+    assert [one.fan_out for one in accepted] == [False, False, True]
+    report = await shelf.stores.control.audit(None)
+    assert (report.events, report.deliveries, report.violations) == (3, 1000, ())
+
+
+async def test_the_server_key_stays(shelf: Shelf) -> None:
+    key = await shelf.stores.control.server_key()
+    assert len(key) == 32
+    assert await shelf.stores.control.server_key() == key
+
+
+async def test_an_open_store_is_ready(shelf: Shelf) -> None:
+    assert await shelf.stores.control.ready()
+
+
+@pytest.mark.parametrize("ticks", [0, -3600, 3600])
+async def test_a_jump_of_the_wall_clock_moves_nothing(shelf: Shelf, ticks: int) -> None:
+    """EC5: due times follow the store's own clock."""
+    subscriber = await shelf.subscribe("sub")
+    await shelf.own()
+    (accepted,) = await shelf.publish("e1")
+    await shelf.record(
+        subscriber, accepted.deliveries[0], state=DeliveryState.PENDING, due_in=5_000_000
+    )
+    shelf.clock.wall_time += ticks * 1_000_000  # type: ignore[assignment]
+    shelf.clock.advance(2)
+    (row,) = await shelf.due(subscriber)
+    assert row.due_in == 3_000_000

@@ -1,0 +1,280 @@
+"""What a SQLite storage looks at before it opens, and what it refuses."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from tests.harness.shelf import START, Shelf, StandingClock, subscription
+from webhooks_server.domain.errors import DatabaseDamaged, DataDirectoryInUse, SchemaMismatch
+from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.times import Instant
+from webhooks_server.storage.sql import (
+    SqliteConfig,
+    audit_sqlite,
+    backup_sqlite,
+    lock,
+    migrate_sqlite,
+    migrating,
+    open_sqlite,
+)
+from webhooks_server.storage.sql.schema import REVISIONS
+
+NAME = SubscriptionId("sub")
+
+
+async def start(data_dir: Path, *, migrate: bool = True) -> None:
+    """Open and close."""
+    config = SqliteConfig(data_dir=data_dir, migrate=migrate)
+    async with open_sqlite(config, MatchIndex(), StandingClock()):
+        pass
+
+
+async def fill(data_dir: Path) -> None:
+    """Make a database with one subscription in it."""
+    config = SqliteConfig(data_dir=data_dir)
+    async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
+        await opened.stores.subscriptions.create(subscription(NAME))
+
+
+def run_sql(data_dir: Path, *statements: str) -> None:
+    connection = sqlite3.connect(data_dir / "webhooks.db")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def names_in(directory: Path) -> set[str]:
+    return {one.name for one in directory.iterdir()}
+
+
+def schema_of(data_dir: Path) -> list[tuple[str, str]]:
+    connection = sqlite3.connect(data_dir / "webhooks.db")
+    query = "SELECT name, sql FROM sqlite_master WHERE name <> 'alembic_version' ORDER BY name"
+    rows = connection.execute(query).fetchall()
+    connection.close()
+    return rows
+
+
+def make_older(data_dir: Path) -> None:
+    """Make a database that has no revision yet."""
+    data_dir.mkdir(exist_ok=True)
+    run_sql(
+        data_dir,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
+        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))",
+    )
+
+
+async def test_what_is_stored_is_there_after_a_restart(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    config = SqliteConfig(data_dir=tmp_path)
+    async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
+        assert (await opened.stores.subscriptions.get(DEFAULT_TENANT, NAME)).id == NAME
+
+
+async def test_a_new_database_leaves_nothing_unfinished_behind(tmp_path: Path) -> None:
+    (tmp_path / "webhooks.db.new").write_bytes(b"of a start that was killed")
+    await start(tmp_path)
+    assert names_in(tmp_path) == {"server.lock", "webhooks.db"}
+    assert (tmp_path / "webhooks.db").stat().st_mode & 0o077 == 0
+
+
+async def test_the_server_key_is_made_once(tmp_path: Path) -> None:
+    keys = []
+    for _ in range(2):
+        config = SqliteConfig(data_dir=tmp_path)
+        async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
+            keys.append(await opened.stores.control.server_key())
+    assert keys[0] == keys[1]
+
+
+async def test_a_second_opener_is_told_who_owns_the_directory(tmp_path: Path) -> None:
+    config = SqliteConfig(data_dir=tmp_path)
+    async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
+        with pytest.raises(DataDirectoryInUse, match=f"in use by process {os.getpid()}$"):
+            await start(tmp_path)
+        opened.lock.announce("127.0.0.1:50051")
+        with pytest.raises(
+            DataDirectoryInUse, match=rf"process {os.getpid()}, which serves on 127\.0\.0\.1:50051"
+        ):
+            await start(tmp_path)
+        assert lock.owner(tmp_path) == lock.Owner(pid=os.getpid(), address="127.0.0.1:50051")
+    assert lock.owner(tmp_path) is None
+    await start(tmp_path)
+
+
+def test_a_directory_that_is_not_there_has_no_owner(tmp_path: Path) -> None:
+    assert lock.owner(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    "use", [migrate_sqlite, backup_sqlite, audit_sqlite], ids=lambda use: use.__name__
+)
+async def test_commands_keep_away_from_a_database_in_use(
+    tmp_path: Path, use: Callable[[Path], object]
+) -> None:
+    config = SqliteConfig(data_dir=tmp_path)
+    async with open_sqlite(config, MatchIndex(), StandingClock()):
+        with pytest.raises(DataDirectoryInUse):
+            use(tmp_path)
+
+
+def empty(database: Path) -> None:
+    database.write_bytes(b"")
+
+
+def garbage(database: Path) -> None:
+    database.write_bytes(b"not a database at all" * 1000)
+
+
+def cut(database: Path) -> None:
+    os.truncate(database, database.stat().st_size // 2)
+
+
+def scratched(database: Path) -> None:
+    content = bytearray(database.read_bytes())
+    content[3 * 4096 : 12 * 4096] = b"\xaa" * (9 * 4096)
+    database.write_bytes(content)
+
+
+def removed(database: Path) -> None:
+    database.rename(f"{database}-wal")
+
+
+def foreign(database: Path) -> None:
+    database.unlink()
+    run_sql(database.parent, "CREATE TABLE something (else_ TEXT)")
+
+
+@pytest.mark.parametrize(
+    "damage", [empty, garbage, cut, scratched, removed, foreign], ids=lambda damage: damage.__name__
+)
+async def test_a_damaged_database_is_refused_and_left_as_it_is(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    database = tmp_path / "webhooks.db"
+    await fill(tmp_path)
+    damage(database)
+    before = database.read_bytes() if database.exists() else None
+    with pytest.raises(DatabaseDamaged, match=str(database)):
+        await start(tmp_path)
+    assert (database.read_bytes() if database.exists() else None) == before
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    await start(tmp_path)
+    run_sql(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaMismatch, match="has schema 9999, which is newer"):
+        await start(tmp_path)
+    with pytest.raises(SchemaMismatch):
+        migrate_sqlite(tmp_path)
+
+
+async def test_an_older_schema_is_migrated_only_where_that_is_allowed(tmp_path: Path) -> None:
+    make_older(tmp_path)
+    with pytest.raises(SchemaMismatch, match="run `webhooks-server migrate` first"):
+        await start(tmp_path, migrate=False)
+    await fill(tmp_path)
+    await start(tmp_path, migrate=False)
+
+
+async def test_the_schema_equals_all_migrations(tmp_path: Path) -> None:
+    await start(tmp_path / "new")
+    make_older(tmp_path / "migrated")
+    await start(tmp_path / "migrated")
+    assert schema_of(tmp_path / "new") == schema_of(tmp_path / "migrated")
+    assert len(schema_of(tmp_path / "new")) > 20
+
+
+async def test_migrations_bring_the_rows_that_a_new_database_has(tmp_path: Path) -> None:
+    make_older(tmp_path)
+    await start(tmp_path)
+    async with open_sqlite(SqliteConfig(data_dir=tmp_path), MatchIndex(), StandingClock()) as one:
+        made = Shelf(one.stores, StandingClock(), MatchIndex())
+        await made.own()
+        assert len(made.epochs) == 256
+        assert len(await one.stores.control.server_key()) == 32
+        await made.publish("e1")
+        await made.audited()
+
+
+def test_every_migration_is_a_known_revision() -> None:
+    config = Config()
+    folder = Path(migrating.__file__).with_name("migrations")
+    config.set_main_option("script_location", str(folder))
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    assert tuple(script.revision for script in reversed(list(scripts))) == REVISIONS
+
+
+async def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
+    make_older(tmp_path)
+    run_sql(tmp_path, "CREATE TABLE attempts (in_the_way TEXT)")
+    before = schema_of(tmp_path)
+    with pytest.raises(Exception, match="attempts"):
+        await start(tmp_path)
+    assert schema_of(tmp_path) == before
+
+
+async def test_the_clock_is_never_below_what_is_stored(tmp_path: Path) -> None:
+    """EC5: a wall clock that was an hour ahead in the last run does not make rows wait."""
+    ahead = StandingClock(wall_time=Instant(START + 3_600_000_000))
+    config = SqliteConfig(data_dir=tmp_path)
+    async with open_sqlite(config, MatchIndex(), ahead) as opened:
+        shelf = Shelf(opened.stores, ahead, MatchIndex())
+        subscriber = await shelf.subscribe("sub")
+        await shelf.publish("e1")
+    index = MatchIndex()
+    async with open_sqlite(config, index, StandingClock()) as opened:
+        shelf = Shelf(opened.stores, StandingClock(), index)
+        (row,) = await shelf.due(subscriber)
+        assert (row.due_in, row.age) == (0, 0)
+
+
+def test_commands_on_a_database_that_nobody_uses(tmp_path: Path) -> None:
+    for use in (backup_sqlite, audit_sqlite):
+        with pytest.raises(DatabaseDamaged, match="there is no database in"):
+            use(tmp_path)
+    migrate_sqlite(tmp_path)
+    migrate_sqlite(tmp_path)
+    assert audit_sqlite(tmp_path).violations == ()
+    made = backup_sqlite(tmp_path)
+    assert Path(made.path).parent == tmp_path / "backups"
+    assert Path(made.path).stat().st_size == made.size
+
+
+_START_ONLY = """
+import asyncio, sys
+from pathlib import Path
+from tests.harness.shelf import StandingClock
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.storage.sql import SqliteConfig, open_sqlite
+
+async def main():
+    config = SqliteConfig(data_dir=Path(sys.argv[1]))
+    async with open_sqlite(config, MatchIndex(), StandingClock()):
+        print(sorted({"alembic", "sqlalchemy.orm"} & sys.modules.keys()))
+
+asyncio.run(main())
+"""
+
+
+def test_a_start_imports_neither_alembic_nor_the_orm(tmp_path: Path) -> None:
+    """Memory: they take as much as the rest of the server's own code."""
+    done = subprocess.run(
+        [sys.executable, "-c", _START_ONLY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        timeout=30,
+    )
+    assert done.stdout.strip() == "[]"

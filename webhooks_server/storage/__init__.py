@@ -1,0 +1,1 @@
+"""The shelves: every store of the ports, in memory and on SQL."""

@@ -1,0 +1,77 @@
+"""The control data in memory, and the count of everything."""
+
+from typing_extensions import override
+
+from webhooks_server.domain.audit import AuditReport, Backup
+from webhooks_server.domain.delivery import DeliveryState
+from webhooks_server.domain.errors import NotSupported
+from webhooks_server.domain.ids import TenantId
+from webhooks_server.domain.subscription import RelayPause
+from webhooks_server.ports import ControlStore
+from webhooks_server.storage.memory.rows import Rows
+
+
+class MemoryControl(ControlStore):
+    """The port ControlStore."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    @override
+    async def pause_relay(self, tenant: str, reason: str) -> RelayPause:
+        rows = self._rows
+        rows.next_version()
+        before = rows.pauses.get(tenant)
+        since = rows.now() if before is None else before.pause_time
+        pause = RelayPause(tenant=tenant, reason=reason, pause_time=since)
+        rows.pauses[tenant] = pause
+        return pause
+
+    @override
+    async def resume_relay(self, tenant: str) -> None:
+        if self._rows.pauses.pop(tenant, None) is not None:
+            self._rows.next_version()
+
+    @override
+    async def audit(self, tenant: TenantId | None) -> AuditReport:
+        rows = self._rows
+        events = [one for one in rows.events.values() if tenant in (None, one.tenant)]
+        deliveries = [one for one in rows.deliveries.values() if tenant in (None, one.tenant)]
+        states = [one.row.state for one in deliveries]
+        attempts = sum(len(rows.attempts.get(one.row.seq, [])) for one in deliveries)
+        owed = sum(
+            len(fan_out.numbers) - fan_out.position
+            for seq, fan_out in rows.fan_outs.items()
+            if tenant in (None, rows.events[seq].tenant)
+        )
+        matched = sum(one.delivery_count for one in events)
+        counted = sum(one.row.attempt_count for one in deliveries)
+        checks = {
+            f"events matched {matched} subscriptions, but {len(deliveries)} first deliveries exist"
+            f" and fan-outs owe {owed}": matched == len(deliveries) + owed,
+            f"deliveries count {counted} attempts, but {attempts} exist": counted == attempts,
+        }
+        return AuditReport(
+            events=len(events),
+            unmatched_events=sum(one.delivery_count == 0 for one in events),
+            deliveries=len(deliveries),
+            pending=states.count(DeliveryState.PENDING),
+            succeeded=states.count(DeliveryState.SUCCEEDED),
+            failed=states.count(DeliveryState.FAILED),
+            cancelled=states.count(DeliveryState.CANCELLED),
+            expired=states.count(DeliveryState.EXPIRED),
+            attempts=attempts,
+            violations=tuple(sentence for sentence, holds in checks.items() if not holds),
+        )
+
+    @override
+    async def backup(self) -> Backup:
+        raise NotSupported("database", "a store in memory has nothing to back up")
+
+    @override
+    async def server_key(self) -> bytes:
+        return self._rows.server_key
+
+    @override
+    async def ready(self) -> bool:
+        return True

@@ -1,0 +1,203 @@
+"""The count of everything in one snapshot, and what contradicts I1 to I9 (engine.md, EC12)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, TextClause, text
+
+from webhooks_server.domain.audit import AuditReport
+from webhooks_server.domain.delivery import DeliveryState
+from webhooks_server.domain.ids import TenantId, delivery_id
+from webhooks_server.storage.sql.connection import begin_snapshot
+
+MOST_VIOLATIONS = 20
+
+_EVENTS = text("""
+    SELECT count(*) AS events, coalesce(sum(matched_count = 0), 0) AS unmatched
+    FROM events WHERE :tenant IS NULL OR tenant = :tenant
+""")
+_DELIVERIES = text("""
+    SELECT state, count(*) FROM deliveries WHERE :tenant IS NULL OR tenant = :tenant
+    GROUP BY state
+""")
+_ATTEMPTS = text("""
+    SELECT count(*) FROM attempts
+    WHERE :tenant IS NULL OR delivery_seq IN (SELECT seq FROM deliveries WHERE tenant = :tenant)
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """A query for rows that should not be, and the sentence that each of them makes."""
+
+    sentence: str
+    query: TextClause
+
+
+_CHECKS = (
+    _Check(
+        sentence="event tenants/{tenant}/events/{id} matched {matched} subscriptions, but has"
+        " {found} first deliveries, and its fan-out owes {owed}",
+        query=text("""
+            SELECT tenant, id, matched_count AS matched, coalesce(found, 0) AS found,
+              coalesce(owed, 0) AS owed
+            FROM events
+            LEFT JOIN (SELECT event_seq, count(*) AS found FROM deliveries
+                       WHERE replay = 0 GROUP BY event_seq) AS first ON first.event_seq = seq
+            LEFT JOIN (SELECT event_seq, length(numbers) / 4 - position AS owed
+                       FROM fanouts) AS rest ON rest.event_seq = seq
+            WHERE (:tenant IS NULL OR tenant = :tenant)
+              AND matched_count <> coalesce(found, 0) + coalesce(owed, 0)
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} counts {counted} attempts, but has {found}, numbered up to"
+        " {highest}",
+        query=text("""
+            SELECT uid, attempt_count AS counted, coalesce(found, 0) AS found,
+              coalesce(highest, 0) AS highest
+            FROM deliveries
+            LEFT JOIN (SELECT delivery_seq, count(*) AS found, max(number) AS highest
+                       FROM attempts GROUP BY delivery_seq) AS made ON made.delivery_seq = seq
+            WHERE (:tenant IS NULL OR tenant = :tenant)
+              AND (attempt_count <> coalesce(found, 0) OR attempt_count <> coalesce(highest, 0))
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} has the unknown state {state}",
+        query=text("""
+            SELECT uid, state FROM deliveries
+            WHERE (:tenant IS NULL OR tenant = :tenant) AND state NOT BETWEEN 1 AND 5
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} is final without a complete_time",
+        query=text("""
+            SELECT uid FROM deliveries
+            WHERE (:tenant IS NULL OR tenant = :tenant) AND state <> 1 AND complete_time IS NULL
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} is pending, but has a complete_time",
+        query=text("""
+            SELECT uid FROM deliveries
+            WHERE (:tenant IS NULL OR tenant = :tenant) AND state = 1
+              AND complete_time IS NOT NULL
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} is of the event {event_seq}, which does not exist",
+        query=text("""
+            SELECT uid, event_seq FROM deliveries
+            WHERE (:tenant IS NULL OR tenant = :tenant)
+              AND event_seq NOT IN (SELECT seq FROM events)
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} is for the subscription {subscription}, which does not exist",
+        query=text("""
+            SELECT uid, subscription FROM deliveries
+            WHERE (:tenant IS NULL OR tenant = :tenant)
+              AND subscription NOT IN (SELECT number FROM subscriptions)
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} lies in partition {found}, its subscription in {wanted}",
+        query=text("""
+            SELECT deliveries.uid, deliveries.partition AS found, subscriptions.partition AS wanted
+            FROM deliveries JOIN subscriptions ON number = subscription
+            WHERE (:tenant IS NULL OR deliveries.tenant = :tenant)
+              AND deliveries.partition <> subscriptions.partition
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="delivery {delivery} of tenant {tenant} joins an event of {event_tenant} and a"
+        " subscription of {subscription_tenant}",
+        query=text("""
+            SELECT deliveries.uid, deliveries.tenant, events.tenant AS event_tenant,
+              subscriptions.tenant AS subscription_tenant
+            FROM deliveries JOIN events ON events.seq = event_seq
+            JOIN subscriptions ON number = subscription
+            WHERE (:tenant IS NULL OR deliveries.tenant = :tenant)
+              AND (events.tenant <> deliveries.tenant
+                   OR subscriptions.tenant <> deliveries.tenant)
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="event {event_seq} has {found} deliveries to subscription {subscription} with"
+        " replay {replay}",
+        query=text("""
+            SELECT event_seq, subscription, replay, count(*) AS found FROM deliveries
+            WHERE :tenant IS NULL OR tenant = :tenant
+            GROUP BY event_seq, subscription, replay HAVING count(*) > 1
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="{found} attempts are of the delivery {delivery_seq}, which does not exist",
+        query=text("""
+            SELECT delivery_seq, count(*) AS found FROM attempts
+            WHERE :tenant IS NULL AND delivery_seq NOT IN (SELECT seq FROM deliveries)
+            GROUP BY delivery_seq
+            LIMIT :most
+        """),
+    ),
+    _Check(
+        sentence="the fan-out of event {event_seq} stands at {position} of {total}, or its event"
+        " does not exist",
+        query=text("""
+            SELECT event_seq, position, length(numbers) / 4 AS total FROM fanouts
+            WHERE (:tenant IS NULL OR tenant = :tenant)
+              AND (position >= length(numbers) / 4 OR event_seq NOT IN (SELECT seq FROM events))
+            LIMIT :most
+        """),
+    ),
+)
+
+
+def count_everything(connection: Connection, tenant: TenantId | None) -> AuditReport:
+    """Count all rows, or those of one tenant, and name what should not be."""
+    begin_snapshot(connection)
+    arguments = {"tenant": tenant}
+    events, unmatched = connection.execute(_EVENTS, arguments).one()
+    states: dict[int, int] = dict(connection.execute(_DELIVERIES, arguments).all())
+    attempts = connection.execute(_ATTEMPTS, arguments).scalar_one()
+    violations = tuple(_violations(connection, tenant))
+    return AuditReport(
+        events=events,
+        unmatched_events=unmatched,
+        deliveries=sum(states.values()),
+        pending=states.get(DeliveryState.PENDING, 0),
+        succeeded=states.get(DeliveryState.SUCCEEDED, 0),
+        failed=states.get(DeliveryState.FAILED, 0),
+        cancelled=states.get(DeliveryState.CANCELLED, 0),
+        expired=states.get(DeliveryState.EXPIRED, 0),
+        attempts=attempts,
+        violations=violations[:MOST_VIOLATIONS],
+    )
+
+
+def _violations(connection: Connection, tenant: TenantId | None) -> Iterator[str]:
+    arguments = {"tenant": tenant, "most": MOST_VIOLATIONS}
+    for check in _CHECKS:
+        for row in connection.execute(check.query, arguments).mappings():
+            yield check.sentence.format_map(_Named(row))
+
+
+class _Named(dict[str, Any]):
+    """A row whose `delivery` is the public id behind its uid."""
+
+    def __init__(self, row: RowMapping) -> None:
+        super().__init__((str(name), value) for name, value in row.items())
+        if "uid" in self:
+            self["delivery"] = delivery_id(self["uid"])

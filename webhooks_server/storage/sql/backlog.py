@@ -1,0 +1,85 @@
+"""Appends and records that wait for the next group, and what fits one (engine.md, EA2, EC3)."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from webhooks_server.domain.errors import ServerOverloaded
+from webhooks_server.domain.ids import EventId, TenantId
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.storage.sql.accept import Append
+from webhooks_server.storage.sql.group import Group
+from webhooks_server.storage.sql.record import RecordBatch
+
+MAX_EVENTS = 512
+MAX_BYTES = 4 * 1024 * 1024
+MAX_DELIVERIES = 2000
+MAX_RECORDS = 1000
+MAX_WAITING = 4096
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+
+class Backlog:
+    """What waits, in the order of arrival."""
+
+    def __init__(self, index: MatchIndex) -> None:
+        self._index = index
+        self._appends: deque[Append] = deque()
+        self._batches: deque[RecordBatch] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._appends) + len(self._batches)
+
+    def add_append(self, append: Append) -> None:
+        """Let an append wait; raises ServerOverloaded where too many do."""
+        if len(self._appends) >= MAX_WAITING or self._bytes + append.size > MAX_WAITING_BYTES:
+            raise ServerOverloaded
+        self._bytes += append.size
+        self._appends.append(append)
+
+    def add_batch(self, batch: RecordBatch) -> None:
+        """Let records wait; who sends bounds how many there are, and none may be lost (EC14)."""
+        self._batches.append(batch)
+
+    def put_back(self, group: Group) -> None:
+        """Let a group wait again, before all others."""
+        self._appends.extendleft(reversed(group.appends))
+        self._batches.extendleft(reversed(group.batches))
+        self._bytes += sum(append.size for append in group.appends)
+
+    def take_group(self) -> Group:
+        """Take what fits one transaction, matched by the index."""
+        version = self._index.version
+        appends = list(self._take_appends())
+        return Group(version=version, appends=appends, batches=list(self._take_batches()))
+
+    def _take_batches(self) -> Iterator[RecordBatch]:
+        records = 0
+        while self._batches and records < MAX_RECORDS:
+            batch = self._batches.popleft()
+            records += len(batch.records)
+            yield batch
+
+    def _take_appends(self) -> Iterator[Append]:
+        events = size = deliveries = 0
+        keys: set[tuple[TenantId, EventId]] = set()
+        passed_over: list[Append] = []
+        while self._appends:
+            append = self._appends.popleft()
+            self._bytes -= append.size
+            if append.is_answered:
+                continue
+            if not keys.isdisjoint(append.keys):
+                # An event id at most once in a group: this one waits for the next (EA2).
+                passed_over.append(append)
+                continue
+            append.match(self._index)
+            events += len(append.fresh)
+            size += append.size
+            deliveries += append.first_count
+            if keys and (events > MAX_EVENTS or size > MAX_BYTES or deliveries > MAX_DELIVERIES):
+                passed_over.append(append)
+                break
+            keys.update(append.keys)
+            yield append
+        self.put_back(Group(version=self._index.version, appends=passed_over))

@@ -1,0 +1,82 @@
+"""The rest of the control data on SQL."""
+
+from sqlalchemy import Connection, delete, insert, select
+from typing_extensions import override
+
+from webhooks_server.domain.audit import AuditReport, Backup
+from webhooks_server.domain.errors import StoreUnavailable
+from webhooks_server.domain.ids import TenantId
+from webhooks_server.domain.subscription import RelayPause
+from webhooks_server.domain.times import Instant
+from webhooks_server.ports import ControlStore
+from webhooks_server.storage.clock import StoreClock
+from webhooks_server.storage.sql.changes import next_version
+from webhooks_server.storage.sql.dialects import take_numbers
+from webhooks_server.storage.sql.long_reads import LongReads
+from webhooks_server.storage.sql.readers import Readers
+from webhooks_server.storage.sql.schema import relay_pauses, server_keys
+from webhooks_server.storage.sql.seed import PAGE_KEY
+from webhooks_server.storage.sql.thread import WriterThread
+
+
+class SqlControl(ControlStore):
+    """The port ControlStore."""
+
+    def __init__(
+        self, thread: WriterThread, readers: Readers, long_reads: LongReads, clock: StoreClock
+    ) -> None:
+        self._thread = thread
+        self._readers = readers
+        self._long_reads = long_reads
+        self._clock = clock
+
+    @override
+    async def pause_relay(self, tenant: str, reason: str) -> RelayPause:
+        now = self._clock.now()
+
+        def script(connection: Connection) -> RelayPause:
+            next_version(connection)
+            mine = relay_pauses.c.tenant == tenant
+            before = connection.execute(select(relay_pauses.c.pause_time).where(mine)).scalar()
+            since = now if before is None else Instant(before)
+            connection.execute(delete(relay_pauses).where(mine))
+            connection.execute(
+                insert(relay_pauses).values(tenant=tenant, reason=reason, pause_time=since)
+            )
+            return RelayPause(tenant=tenant, reason=reason, pause_time=since)
+
+        return await self._thread.transact(script)
+
+    @override
+    async def resume_relay(self, tenant: str) -> None:
+        def script(connection: Connection) -> None:
+            ended = connection.execute(delete(relay_pauses).where(relay_pauses.c.tenant == tenant))
+            if ended.rowcount:
+                next_version(connection)
+
+        await self._thread.transact(script)
+
+    @override
+    async def audit(self, tenant: TenantId | None) -> AuditReport:
+        return await self._long_reads.audit(tenant)
+
+    @override
+    async def backup(self) -> Backup:
+        return await self._long_reads.backup()
+
+    @override
+    async def server_key(self) -> bytes:
+        query = select(server_keys.c.key).where(server_keys.c.name == PAGE_KEY)
+        return await self._readers.run(lambda connection: connection.execute(query).scalar_one())
+
+    @override
+    async def ready(self) -> bool:
+        try:
+            await self._thread.transact(
+                lambda connection: take_numbers(
+                    connection, self._clock.now(), events=0, deliveries=0
+                )
+            )
+        except StoreUnavailable:
+            return False
+        return True

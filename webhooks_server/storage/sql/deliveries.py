@@ -1,0 +1,249 @@
+"""Deliveries and attempts on SQL, as callers see them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, select, update
+from typing_extensions import override
+
+from webhooks_server.domain.delivery import Attempt, Delivery, DeliveryCounts, DeliveryState
+from webhooks_server.domain.filters import Term
+from webhooks_server.domain.ids import EventSeq, SubscriptionId, SubscriptionNumber, TenantId
+from webhooks_server.domain.paging import Page, PageRequest
+from webhooks_server.domain.requests import RequestKey
+from webhooks_server.domain.times import Instant
+from webhooks_server.ports import DeliveryStore
+from webhooks_server.storage.clock import StoreClock
+from webhooks_server.storage.pages import attempt_size, delivery_size, page_of
+from webhooks_server.storage.refusals import check_retryable, no_delivery, no_subscription
+from webhooks_server.storage.sql.filters import narrowed, on_column
+from webhooks_server.storage.sql.readers import Readers
+from webhooks_server.storage.sql.requests import first_answer, remember
+from webhooks_server.storage.sql.rows.attempts import BASIC_ATTEMPT, WHOLE_ATTEMPT, attempt_of
+from webhooks_server.storage.sql.rows.deliveries import (
+    ROW_COLUMNS,
+    answer_of,
+    delivery_of,
+    delivery_of_answer,
+    delivery_row_of,
+    delivery_row_values,
+    select_deliveries,
+)
+from webhooks_server.storage.sql.rows.subscriptions import subscription_of
+from webhooks_server.storage.sql.schema import attempts, deliveries, events, subscriptions
+from webhooks_server.storage.sql.thread import WriterThread
+from webhooks_server.storage.transitions import DeliveryRow, cancel_by_hand, retry_by_hand
+
+_FIELDS = {
+    "state": on_column(deliveries.c.state),
+    "trigger": on_column(deliveries.c.trigger),
+    "event_type": on_column(events.c.event_type),
+    "event": on_column(events.c.id),
+    "create_time": on_column(deliveries.c.create_time),
+    "complete_time": on_column(deliveries.c.complete_time),
+}
+
+
+class SqlDeliveries(DeliveryStore):
+    """The port DeliveryStore."""
+
+    def __init__(self, thread: WriterThread, readers: Readers, clock: StoreClock) -> None:
+        self._thread = thread
+        self._readers = readers
+        self._clock = clock
+
+    @override
+    async def get(
+        self, tenant: TenantId, subscription: SubscriptionId, uid: bytes, *, full: bool
+    ) -> Delivery:
+        name = _Name(tenant, subscription, uid)
+        return await self._readers.run(
+            lambda connection: delivery_of(name.read(connection, full=full))
+        )
+
+    @override
+    async def list(
+        self,
+        tenant: TenantId | None,
+        subscription: SubscriptionId | None,
+        terms: Sequence[Term],
+        page: PageRequest,
+        *,
+        full: bool,
+    ) -> Page[Delivery]:
+        query = narrowed(select_deliveries(full=full), terms, _FIELDS, deliveries.c.seq, page)
+
+        def read(connection: Connection) -> Page[Delivery]:
+            narrower = query
+            if subscription is not None:
+                numbers = _numbers(connection, tenant, subscription)
+                if not numbers:
+                    raise no_subscription(tenant, subscription)
+                narrower = narrower.where(deliveries.c.subscription.in_(numbers))
+            if tenant is not None:
+                narrower = narrower.where(deliveries.c.tenant == tenant)
+            found = map(delivery_of, connection.execute(narrower).mappings())
+            return page_of(found, page, key=lambda one: one.seq, size=delivery_size)
+
+        return await self._readers.run(read)
+
+    @override
+    async def attempts(
+        self,
+        tenant: TenantId,
+        subscription: SubscriptionId,
+        uid: bytes,
+        page: PageRequest,
+        *,
+        full: bool,
+    ) -> Page[Attempt]:
+        name = _Name(tenant, subscription, uid)
+
+        def read(connection: Connection) -> Page[Attempt]:
+            seq = name.read(connection, full=False)["seq"]
+            query = select(*(WHOLE_ATTEMPT if full else BASIC_ATTEMPT)).where(
+                attempts.c.delivery_seq == seq
+            )
+            query = narrowed(query, (), {}, attempts.c.number, page)
+            found = map(attempt_of, connection.execute(query).mappings())
+            return page_of(found, page, key=lambda one: one.number, size=attempt_size)
+
+        return await self._readers.run(read)
+
+    @override
+    async def of_event(
+        self, event: EventSeq, subscriptions: Sequence[SubscriptionNumber]
+    ) -> Mapping[SubscriptionNumber, bytes]:
+        query = select(deliveries.c.subscription, deliveries.c.uid).where(
+            deliveries.c.event_seq == event,
+            deliveries.c.subscription.in_(list(subscriptions)),
+            deliveries.c.replay == 0,
+        )
+        return await self._readers.run(
+            lambda connection: {
+                SubscriptionNumber(number): uid for number, uid in connection.execute(query)
+            }
+        )
+
+    @override
+    async def retry(
+        self,
+        tenant: TenantId,
+        subscription: SubscriptionId,
+        uid: bytes,
+        *,
+        request: RequestKey | None = None,
+    ) -> Delivery:
+        name = _Name(tenant, subscription, uid)
+
+        def script(connection: Connection) -> Delivery:
+            now = self._clock.now()
+            if answer := first_answer(connection, request, now):
+                return delivery_of_answer(answer)
+            changed = name.change(connection, _retry, now)
+            remember(connection, request, answer_of(changed), now)
+            return delivery_of(changed)
+
+        return await self._thread.transact(script)
+
+    @override
+    async def cancel(self, tenant: TenantId, subscription: SubscriptionId, uid: bytes) -> Delivery:
+        name = _Name(tenant, subscription, uid)
+        return await self._thread.transact(
+            lambda connection: delivery_of(name.change(connection, _cancel, self._clock.now()))
+        )
+
+    @override
+    async def counts(
+        self, tenant: TenantId | None, subscription: SubscriptionId | None = None
+    ) -> DeliveryCounts:
+        return await self._readers.run(lambda connection: _count(connection, tenant, subscription))
+
+
+class _Name:
+    """A delivery by its resource name."""
+
+    def __init__(self, tenant: TenantId, subscription: SubscriptionId, uid: bytes) -> None:
+        self._parts = (tenant, subscription, uid)
+
+    def read(self, connection: Connection, *, full: bool) -> RowMapping:
+        """Read it as callers see it; raises NotFound."""
+        tenant, subscription, uid = self._parts
+        query = select_deliveries(full=full).where(
+            deliveries.c.uid == uid,
+            deliveries.c.tenant == tenant,
+            subscriptions.c.id == subscription,
+        )
+        row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise no_delivery(tenant, subscription, uid)
+        return row
+
+    def change(
+        self,
+        connection: Connection,
+        decide: Callable[[Connection, DeliveryRow, Instant], DeliveryRow],
+        now: Instant,
+    ) -> RowMapping:
+        """Change its row, the only one in its transaction (EB4), and read it anew."""
+        before = self.read(connection, full=False)
+        row = delivery_row_of([before[name] for name in ROW_COLUMNS])
+        changed = decide(connection, row, now)
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.seq == row.seq)
+            .values(delivery_row_values(changed))
+        )
+        return self.read(connection, full=False)
+
+
+def _retry(connection: Connection, row: DeliveryRow, now: Instant) -> DeliveryRow:
+    query = select(subscriptions).join(
+        deliveries, deliveries.c.subscription == subscriptions.c.number
+    )
+    found = connection.execute(query.where(deliveries.c.seq == row.seq)).mappings().one()
+    check_retryable(row, subscription_of(found))
+    return retry_by_hand(row, now)
+
+
+def _cancel(_: Connection, row: DeliveryRow, now: Instant) -> DeliveryRow:
+    return cancel_by_hand(row, now)
+
+
+def _numbers(
+    connection: Connection, tenant: TenantId | None, subscription: SubscriptionId
+) -> list[int]:
+    query = select(subscriptions.c.number).where(subscriptions.c.id == subscription)
+    if tenant is not None:
+        query = query.where(subscriptions.c.tenant == tenant)
+    return list(connection.execute(query).scalars())
+
+
+def _count(
+    connection: Connection, tenant: TenantId | None, subscription: SubscriptionId | None
+) -> DeliveryCounts:
+    query = select(
+        deliveries.c.state,
+        func.count(),
+        func.sum(deliveries.c.attempt_count),
+        func.count().filter(deliveries.c.attempt_count > 0),
+        func.min(deliveries.c.create_time),
+    ).group_by(deliveries.c.state)
+    if tenant is not None:
+        query = query.where(deliveries.c.tenant == tenant)
+    if subscription is not None:
+        numbers = _numbers(connection, tenant, subscription)
+        query = query.where(deliveries.c.subscription.in_(numbers))
+    rows: dict[int, Any] = {row[0]: row for row in connection.execute(query)}
+    counted = {state: rows[state][1] if state in rows else 0 for state in DeliveryState}
+    waiting = rows.get(DeliveryState.PENDING)
+    return DeliveryCounts(
+        pending=counted[DeliveryState.PENDING],
+        retrying=waiting[3] if waiting else 0,
+        succeeded=counted[DeliveryState.SUCCEEDED],
+        failed=counted[DeliveryState.FAILED],
+        cancelled=counted[DeliveryState.CANCELLED],
+        expired=counted[DeliveryState.EXPIRED],
+        attempts=sum(row[2] for row in rows.values()),
+        oldest_pending_time=Instant(waiting[4]) if waiting else None,
+    )

@@ -1,0 +1,205 @@
+"""Where the databases differ: statements for many rows at once. Nothing else does.
+
+On SQLite each statement here takes one step, whatever the number of rows: for every further step
+Python's driver gives the interpreter lock away and waits for it again, up to 5 ms each beside a
+busy event loop. So many rows come in through one VALUES list, and go out as one JSON text.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection
+
+from webhooks_server.domain.ids import DeliverySeq, EventSeq, SubscriptionNumber, Version
+from webhooks_server.domain.lanes import LaneRead
+from webhooks_server.domain.times import Instant
+from webhooks_server.storage.sql.rows.values import Row
+
+# SQLite takes at most 32,766 parameters in a statement; smaller ones need less memory.
+_PARAMETERS_AT_ONCE = 10_000
+# Payloads up to this size travel inside the one JSON text, in hexadecimal digits.
+_SMALL_PAYLOAD = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """The control version, and the first of the seqs that a group may use."""
+
+    version: Version
+    first_event: EventSeq
+    first_delivery: DeliverySeq
+
+
+class Insertion:
+    """An INSERT for any number of rows."""
+
+    def __init__(self, table: str, columns: Sequence[str], conflict: str = "") -> None:
+        """Take the columns of the rows, and those in conflict over which a row is left out."""
+        self.head = " ".join(("INSERT INTO", table, "(", ", ".join(columns), ") VALUES"))
+        self.row = "(" + ", ".join("?" * len(columns)) + ")"
+        self.tail = f" ON CONFLICT ({conflict}) DO NOTHING" if conflict else ""
+        self.rows_at_once = _PARAMETERS_AT_ONCE // len(columns)
+
+
+class Replacement:
+    """An UPDATE of any number of rows by their key, the first column."""
+
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        key, *rest = columns
+        self.head = " ".join(("WITH given (", ", ".join(columns), ") AS (VALUES"))
+        self.row = "(" + ", ".join("?" * len(columns)) + ")"
+        changes = ", ".join(f"{column} = given.{column}" for column in rest)
+        same = f"{table}.{key} = given.{key}"
+        # No values: names of our own columns.
+        self.tail = f") UPDATE {table} SET {changes} FROM given WHERE {same}"  # noqa: S608
+        self.rows_at_once = _PARAMETERS_AT_ONCE // len(columns)
+
+
+def write_rows(
+    connection: Connection, statement: Insertion | Replacement, rows: Sequence[Row]
+) -> int:
+    """Insert or update rows and return how many were."""
+    written = 0
+    for block in _blocks(rows, statement.rows_at_once):
+        values = ",".join([statement.row] * len(block))
+        written += connection.exec_driver_sql(
+            statement.head + values + statement.tail, tuple(chain.from_iterable(block))
+        ).rowcount
+    return written
+
+
+def take_numbers(connection: Connection, now: Instant, *, events: int, deliveries: int) -> Numbers:
+    """Read the control version, take seqs for new rows, and keep the clock (EC5)."""
+    version, last_event, last_delivery = connection.exec_driver_sql(
+        "UPDATE control SET clock = max(clock, ?), last_event = last_event + ?,"
+        " last_delivery = last_delivery + ? RETURNING version, last_event, last_delivery",
+        (now, events, deliveries),
+    ).one()
+    return Numbers(
+        version=Version(version),
+        first_event=EventSeq(last_event - events + 1),
+        first_delivery=DeliverySeq(last_delivery - deliveries + 1),
+    )
+
+
+_ROWS_AND_FENCES = """
+SELECT
+  (SELECT json_group_array(json_array(
+     seq, hex(uid), state, due_time, reason, attempt_count, charged_count, retry_requests,
+     final_before, retry_time, complete_time))
+   FROM deliveries WHERE seq IN (SELECT value FROM json_each(?1))),
+  (SELECT json_group_array(json_array(id, epoch))
+   FROM partitions WHERE owner = ?3 AND id IN (SELECT value FROM json_each(?2)))
+"""
+
+
+def read_rows_and_fences(
+    connection: Connection, seqs: Iterable[int], partitions: Iterable[int], engine: str
+) -> tuple[list[list[Any]], dict[int, int]]:
+    """Read rows of ROW_COLUMNS, and the epochs of those partitions that the engine owns."""
+    rows, fences = connection.exec_driver_sql(
+        _ROWS_AND_FENCES, (json.dumps(list(seqs)), json.dumps(list(partitions)), engine)
+    ).one()
+    found: list[list[Any]] = json.loads(rows)
+    for row in found:
+        row[1] = bytes.fromhex(row[1])
+    return found, dict(json.loads(fences))
+
+
+_LANES = """
+SELECT json_group_array(json_array(json_extract(lane.value, '$[0]'), json((
+  SELECT json_group_array(json_array(
+    seq, hex(uid), event_seq, due_time - ?3, ?3 - create_time, attempt_count, charged_count,
+    retry_requests, trigger, final_before))
+  FROM (SELECT * FROM deliveries WHERE state = 1
+        AND partition = json_extract(lane.value, '$[1]')
+        AND subscription = json_extract(lane.value, '$[2]')
+        ORDER BY due_time, seq LIMIT ?2)))))
+FROM json_each(?1) AS lane
+"""
+
+
+def read_lanes(
+    connection: Connection, reads: Sequence[LaneRead], now: Instant
+) -> list[list[list[Any]]]:
+    """Read the first pending rows of lanes, in the order of the reads, for new_delivery_of()."""
+    found: list[list[list[Any]]] = [[] for _ in reads]
+    # LIMIT takes no column: lanes go together whose limits have the same number of bits.
+    by_size: defaultdict[int, list[int]] = defaultdict(list)
+    for position, read in enumerate(reads):
+        by_size[read.limit.bit_length()].append(position)
+    for positions in by_size.values():
+        lanes = json.dumps(
+            [
+                (position, reads[position].partition, reads[position].subscription)
+                for position in positions
+            ]
+        )
+        limit = max(reads[position].limit for position in positions)
+        answer = connection.exec_driver_sql(_LANES, (lanes, limit, now)).scalar_one()
+        for position, rows in json.loads(answer):
+            found[position] = rows[: reads[position].limit]
+    return found
+
+
+_TARGETS = """
+SELECT json_group_array(json_array(number, partition, deleted))
+FROM (SELECT number, partition, deleted FROM subscriptions
+      WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a fan-out needs to know of a subscription."""
+
+    number: SubscriptionNumber
+    partition: int
+    deleted: bool
+
+
+def read_targets(connection: Connection, numbers: Iterable[int]) -> list[Target]:
+    """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
+    answer = connection.exec_driver_sql(_TARGETS, (json.dumps(list(numbers)),)).scalar_one()
+    return [
+        Target(number=SubscriptionNumber(number), partition=partition, deleted=bool(deleted))
+        for number, partition, deleted in json.loads(answer)
+    ]
+
+
+_EVENTS = """
+SELECT json_group_array(json_array(
+  seq, tenant, id, event_type, is_json, content_type, source, subject, occur_time, attributes,
+  data_schema, publisher, traceparent, matched_count, create_time, length(payload),
+  CASE WHEN length(payload) <= ?2 THEN hex(payload) END))
+FROM events WHERE seq IN (SELECT value FROM json_each(?1))
+"""
+_EVENT_NAMES = (
+    "seq tenant id event_type is_json content_type source subject occur_time attributes data_schema"
+    " publisher traceparent matched_count create_time payload_size payload"
+).split()
+_LARGE_PAYLOADS = "SELECT seq, payload FROM events WHERE seq IN (SELECT value FROM json_each(?))"
+
+
+def read_events(connection: Connection, seqs: Sequence[EventSeq]) -> Sequence[Mapping[str, Any]]:
+    """Read events with their payloads as mappings for rows.py."""
+    answer = connection.exec_driver_sql(_EVENTS, (json.dumps(seqs), _SMALL_PAYLOAD)).scalar_one()
+    found = [dict(zip(_EVENT_NAMES, row, strict=True)) for row in json.loads(answer)]
+    large = [event["seq"] for event in found if event["payload"] is None]
+    payloads: dict[int, bytes] = {}
+    if large:
+        rows = connection.exec_driver_sql(_LARGE_PAYLOADS, (json.dumps(large),))
+        payloads = dict(rows.all())
+    for event in found:
+        digits = event["payload"]
+        event["payload"] = payloads[event["seq"]] if digits is None else bytes.fromhex(digits)
+    return found
+
+
+def _blocks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,76 @@
+"""Events on SQL."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+from typing_extensions import override
+
+from webhooks_server.domain.event import Accepted, Event, Publish
+from webhooks_server.domain.filters import Term
+from webhooks_server.domain.ids import EventId, EventSeq, TenantId
+from webhooks_server.domain.paging import Page, PageRequest
+from webhooks_server.ports import EventStore
+from webhooks_server.storage.pages import event_size, page_of
+from webhooks_server.storage.refusals import no_event
+from webhooks_server.storage.sql.dialects import read_events
+from webhooks_server.storage.sql.filters import narrowed, on_column
+from webhooks_server.storage.sql.readers import Readers
+from webhooks_server.storage.sql.rows.events import BASIC_EVENT, WHOLE_EVENT, event_of
+from webhooks_server.storage.sql.schema import events
+from webhooks_server.storage.sql.writer import GroupWriter
+
+_FIELDS = {
+    "event_type": on_column(events.c.event_type),
+    "subject": on_column(events.c.subject),
+    "source": on_column(events.c.source),
+    "create_time": on_column(events.c.create_time),
+}
+
+
+class SqlEvents(EventStore):
+    """The port EventStore."""
+
+    def __init__(self, writer: GroupWriter, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    @override
+    async def append(self, publish: Publish) -> Sequence[Accepted]:
+        return await self._writer.append(publish)
+
+    @override
+    async def get(self, tenant: TenantId, event: EventId) -> Event:
+        query = select(*WHOLE_EVENT).where(events.c.tenant == tenant, events.c.id == event)
+
+        def read(connection: Connection) -> Event:
+            row = connection.execute(query).mappings().one_or_none()
+            if row is None:
+                raise no_event(tenant, event)
+            return event_of(row)
+
+        return await self._readers.run(read)
+
+    @override
+    async def list(
+        self, tenant: TenantId | None, terms: Sequence[Term], page: PageRequest, *, full: bool
+    ) -> Page[Event]:
+        query = select(*(WHOLE_EVENT if full else BASIC_EVENT))
+        if tenant is not None:
+            query = query.where(events.c.tenant == tenant)
+        query = narrowed(query, terms, _FIELDS, events.c.seq, page)
+
+        def read(connection: Connection) -> Page[Event]:
+            return page_of(
+                map(event_of, connection.execute(query).mappings()),
+                page,
+                key=lambda event: event.seq,
+                size=event_size,
+            )
+
+        return await self._readers.run(read)
+
+    @override
+    async def load(self, events: Sequence[EventSeq]) -> Sequence[Event]:
+        return await self._readers.run(
+            lambda connection: [event_of(row) for row in read_events(connection, events)]
+        )

@@ -1,0 +1,125 @@
+"""A group: the operations of one transaction, how it is written, and how it is taken apart."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import Connection
+
+from webhooks_server.domain.delivery import Recorded
+from webhooks_server.domain.event import Accepted, Event
+from webhooks_server.domain.ids import EventId, Version
+from webhooks_server.storage.clock import StoreClock
+from webhooks_server.storage.sql.accept import Append, accept, stored_events
+from webhooks_server.storage.sql.dialects import take_numbers
+from webhooks_server.storage.sql.record import Known, RecordBatch, known_attempts, record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A group that is committed: what became of each operation."""
+
+    accepted: Sequence[Mapping[EventId, Accepted]]
+    recorded: Sequence[Sequence[Recorded]]
+
+
+class Refusal(Enum):
+    """Why a group was rolled back, and must be written again after a look at what is stored."""
+
+    STALE = "the control version is not the one that the group was matched at"
+    CLASH = "an event id or an attempt token is stored already"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clashes:
+    """What is stored already of a group, for each operation in its order."""
+
+    events: Sequence[Mapping[EventId, tuple[Event, bytes]]]
+    attempts: Sequence[Known]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Operations of one transaction; the targets of its appends were matched at `version`."""
+
+    version: Version
+    appends: Sequence[Append] = ()
+    batches: Sequence[RecordBatch] = ()
+
+    def parts(self) -> Sequence["Group"]:
+        """Split it: appends from records, else in the middle; none where one is alone (EA3)."""
+        version, batches = self.version, self.batches
+        # One that was answered before the error must not be written after it.
+        appends = [append for append in self.appends if not append.is_answered]
+        if len(appends) + len(batches) <= 1:
+            return ()
+        if appends and batches:
+            return (
+                Group(version=version, appends=appends),
+                Group(version=version, batches=batches),
+            )
+        half = (len(appends) + len(batches)) // 2
+        return (
+            Group(version=version, appends=appends[:half], batches=batches[:half]),
+            Group(version=version, appends=appends[half:], batches=batches[half:]),
+        )
+
+    def answer(self, written: Written) -> None:
+        """Tell everybody what became of what they asked for."""
+        for append, accepted in zip(self.appends, written.accepted, strict=True):
+            append.answer(accepted)
+        for batch, recorded in zip(self.batches, written.recorded, strict=True):
+            batch.answer(recorded)
+
+    def fail(self, error: Exception) -> None:
+        """Answer everybody with an error."""
+        for append in self.appends:
+            append.fail(error)
+        for batch in self.batches:
+            batch.fail(error)
+
+    def without(self, clashes: Clashes) -> "Group":
+        """Answer the appends that are stored already or cannot be, and return the rest (EA2)."""
+        for append, stored in zip(self.appends, clashes.events, strict=True):
+            append.learn(stored)
+        for batch, known in zip(self.batches, clashes.attempts, strict=True):
+            batch.known = known
+        return Group(
+            version=self.version,
+            appends=[append for append in self.appends if not append.is_answered],
+            batches=self.batches,
+        )
+
+
+def write_group(
+    connection: Connection, group: Group, clock: StoreClock, uid: Callable[[], bytes]
+) -> Written | Refusal:
+    """Write a group in one transaction, or roll it back as a whole."""
+    with connection.begin() as transaction:
+        now = clock.now()
+        numbers = take_numbers(
+            connection,
+            now,
+            events=sum(len(append.events) for append in group.appends),
+            deliveries=sum(append.first_count for append in group.appends),
+        )
+        if group.appends and numbers.version != group.version:
+            transaction.rollback()
+            return Refusal.STALE
+        accepted = accept(connection, group.appends, numbers, now, uid)
+        recorded = None if accepted is None else record(connection, group.batches, now)
+        if accepted is None or recorded is None:
+            transaction.rollback()
+            return Refusal.CLASH
+    return Written(accepted=accepted, recorded=recorded)
+
+
+def find_clashes(connection: Connection, group: Group) -> Clashes:
+    """Look up what of a group is stored already: a new statement, since the group's saw nothing."""
+    return Clashes(
+        events=[
+            stored_events(connection, append.publish.tenant, append.fresh)
+            for append in group.appends
+        ],
+        attempts=[known_attempts(connection, batch.records) for batch in group.batches],
+    )

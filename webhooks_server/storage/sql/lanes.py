@@ -1,0 +1,167 @@
+"""Lanes on SQL: what the engine that owns partitions reads and writes."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from sqlalchemy import Connection, bindparam, select, text, update
+from typing_extensions import override
+
+from webhooks_server.domain.delivery import DeliveryState, Record, Recorded
+from webhooks_server.domain.ids import EventSeq, IdSource, SubscriptionNumber
+from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRows, Settlement
+from webhooks_server.ports import LaneStore
+from webhooks_server.storage.clock import StoreClock
+from webhooks_server.storage.sql.dialects import read_lanes
+from webhooks_server.storage.sql.fan_out import next_chunk
+from webhooks_server.storage.sql.readers import Readers
+from webhooks_server.storage.sql.rows.deliveries import new_delivery_of
+from webhooks_server.storage.sql.schema import deliveries, fanouts, partitions
+from webhooks_server.storage.sql.thread import WriterThread
+from webhooks_server.storage.sql.writer import GroupWriter
+
+FAN_OUTS_AT_ONCE = 100
+
+# From lane to lane by the index, so that it costs by lanes and not by pending rows: a subscription
+# with a million of them is one step.
+_FIND = text(
+    """
+    WITH RECURSIVE lane (partition, subscription) AS (
+      SELECT id, (SELECT min(subscription) FROM deliveries
+                  WHERE state = 1 AND partition = partitions.id)
+      FROM partitions WHERE id IN :partitions
+      UNION ALL
+      SELECT partition, (SELECT min(subscription) FROM deliveries
+                         WHERE state = 1 AND partition = lane.partition
+                         AND subscription > lane.subscription)
+      FROM lane WHERE subscription IS NOT NULL
+    )
+    SELECT partition, subscription, (
+      SELECT min(due_time) FROM deliveries WHERE state = 1 AND partition = lane.partition
+      AND subscription = lane.subscription)
+    FROM lane WHERE subscription IS NOT NULL
+    """
+).bindparams(bindparam("partitions", expanding=True))
+
+
+class SqlLanes(LaneStore):
+    """The port LaneStore."""
+
+    def __init__(
+        self, thread: WriterThread, writer: GroupWriter, readers: Readers, clock: StoreClock
+    ) -> None:
+        self._thread = thread
+        self._writer = writer
+        self._readers = readers
+        self._clock = clock
+        self._uid = IdSource(clock.now).uid
+        self._engine = ""
+
+    @override
+    async def acquire(self, engine: str) -> Mapping[int, int]:
+        taken = await self._thread.transact(partial(_acquire, engine=engine))
+        self._engine = engine
+        return taken
+
+    @override
+    async def release(self, engine: str) -> None:
+        await self._thread.transact(partial(_release, engine=engine))
+
+    @override
+    async def find(self, partitions: Sequence[int]) -> Sequence[LaneHead]:
+        def read(connection: Connection) -> Sequence[LaneHead]:
+            now = self._clock.now()
+            found = connection.execute(_FIND, {"partitions": list(partitions)}).all()
+            return [
+                LaneHead(
+                    subscription=SubscriptionNumber(subscription),
+                    partition=partition,
+                    due_in=due_time - now,
+                )
+                for partition, subscription, due_time in found
+            ]
+
+        return await self._readers.run(read)
+
+    @override
+    async def due(self, reads: Sequence[LaneRead]) -> Sequence[LaneRows]:
+        def read(connection: Connection) -> Sequence[LaneRows]:
+            now = self._clock.now()
+            found = read_lanes(connection, reads, now)
+            return [
+                LaneRows(
+                    subscription=read.subscription,
+                    rows=[new_delivery_of(row, read.subscription) for row in rows],
+                )
+                for read, rows in zip(reads, found, strict=True)
+            ]
+
+        return await self._readers.run(read)
+
+    @override
+    async def record(self, records: Sequence[Record]) -> Sequence[Recorded]:
+        return await self._writer.record(self._engine, records)
+
+    @override
+    async def settle(self, settlement: Settlement) -> int:
+        return await self._thread.transact(
+            partial(_settle, settlement=settlement, engine=self._engine, now=self._clock.now())
+        )
+
+    @override
+    async def fan_outs(self) -> Sequence[EventSeq]:
+        query = select(fanouts.c.event_seq).order_by(fanouts.c.event_seq).limit(FAN_OUTS_AT_ONCE)
+        return await self._readers.run(
+            lambda connection: [EventSeq(seq) for seq in connection.execute(query).scalars()]
+        )
+
+    @override
+    async def fan_out(self, event: EventSeq) -> FanOutStep:
+        return await self._thread.transact(
+            partial(next_chunk, event=event, now=self._clock.now(), uid=self._uid)
+        )
+
+
+def _acquire(connection: Connection, engine: str) -> Mapping[int, int]:
+    # One process owns the data directory: whoever held them before is gone.
+    taken = connection.execute(
+        update(partitions)
+        .values(owner=engine, epoch=partitions.c.epoch + 1)
+        .returning(partitions.c.id, partitions.c.epoch)
+    )
+    return dict(taken.all())
+
+
+def _release(connection: Connection, engine: str) -> None:
+    connection.execute(update(partitions).where(partitions.c.owner == engine).values(owner=""))
+
+
+def _settle(connection: Connection, settlement: Settlement, engine: str, now: int) -> int:
+    held = connection.execute(
+        select(partitions.c.id)
+        .where(
+            partitions.c.id == settlement.partition,
+            partitions.c.owner == engine,
+            partitions.c.epoch == settlement.epoch,
+        )
+        .with_for_update(read=True)
+    ).first()
+    if held is None:
+        return 0
+    chosen = (
+        select(deliveries.c.seq)
+        .where(
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.partition == settlement.partition,
+            deliveries.c.subscription == settlement.subscription,
+            deliveries.c.seq.not_in(settlement.excluding),
+        )
+        .order_by(deliveries.c.due_time, deliveries.c.seq)
+        .limit(settlement.limit)
+    )
+    if settlement.min_age is not None:
+        chosen = chosen.where(deliveries.c.create_time <= now - settlement.min_age)
+    return connection.execute(
+        update(deliveries)
+        .where(deliveries.c.seq.in_(chosen))
+        .values(state=settlement.state, reason=settlement.reason, complete_time=now)
+    ).rowcount

@@ -1,0 +1,1 @@
+"""Alembic's environment; `migrating.py` is the way in."""

@@ -1,0 +1,75 @@
+"""Opening a SQLite store: lock, checks, threads; and closing it in the reverse order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.times import Instant
+from webhooks_server.ports import Clock, Stores
+from webhooks_server.storage.clock import StoreClock
+from webhooks_server.storage.sql.config import SqliteConfig
+from webhooks_server.storage.sql.connection import reader_engine, writer_engine
+from webhooks_server.storage.sql.control import SqlControl
+from webhooks_server.storage.sql.deliveries import SqlDeliveries
+from webhooks_server.storage.sql.events import SqlEvents
+from webhooks_server.storage.sql.lanes import SqlLanes
+from webhooks_server.storage.sql.lock import DataLock, hold_lock
+from webhooks_server.storage.sql.long_reads import LongReads
+from webhooks_server.storage.sql.readers import Gate, Readers
+from webhooks_server.storage.sql.schema import control
+from webhooks_server.storage.sql.start import prepare_database
+from webhooks_server.storage.sql.subscriptions import SqlSubscriptions
+from webhooks_server.storage.sql.thread import WriterThread
+from webhooks_server.storage.sql.writer import GroupWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteStores:
+    """The stores, and the lock that tells others where this process listens."""
+
+    stores: Stores
+    lock: DataLock
+
+
+@asynccontextmanager
+async def open_sqlite(
+    config: SqliteConfig, index: MatchIndex, clock: Clock
+) -> AsyncIterator[SqliteStores]:
+    """Own a data directory and open its database, made or migrated where that is needed.
+
+    Raises StartError: DataDirectoryInUse, DatabaseDamaged or SchemaMismatch.
+    """
+    with ExitStack() as stack:
+        lock = stack.enter_context(hold_lock(config.data_dir))
+        prepare_database(config, clock.wall())
+        gate = Gate()
+        thread = WriterThread(writer_engine(config.database), config.database, gate)
+        stack.callback(thread.close)
+        readers = Readers(reader_engine(config.database), gate)
+        stack.callback(readers.close)
+        latest = await thread.transact(
+            lambda connection: connection.execute(select(control.c.clock)).scalar_one()
+        )
+        store_clock = StoreClock(clock, Instant(latest))
+        long_reads = LongReads(config, store_clock)
+        stack.callback(long_reads.close)
+        writer = GroupWriter(thread, index, store_clock)
+        writing = asyncio.create_task(writer.run(), name="sqlite-writer")
+        try:
+            yield SqliteStores(
+                stores=Stores(
+                    subscriptions=SqlSubscriptions(thread, readers, store_clock),
+                    events=SqlEvents(writer, readers),
+                    deliveries=SqlDeliveries(thread, readers, store_clock),
+                    lanes=SqlLanes(thread, writer, readers, store_clock),
+                    control=SqlControl(thread, readers, long_reads, store_clock),
+                ),
+                lock=lock,
+            )
+        finally:
+            writer.close()
+            await writing

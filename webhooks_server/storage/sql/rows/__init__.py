@@ -1,0 +1,1 @@
+"""Rows as domain objects and back: the only place that knows both."""

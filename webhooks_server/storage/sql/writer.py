@@ -1,0 +1,150 @@
+"""The loop that commits groups: it takes what waits, writes it as one, and answers each alone."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from webhooks_server.domain.delivery import Record, Recorded
+from webhooks_server.domain.errors import StoreConflict, StoreUnavailable
+from webhooks_server.domain.event import Accepted, Publish
+from webhooks_server.domain.ids import IdSource
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.storage.clock import StoreClock
+from webhooks_server.storage.sql.accept import Append
+from webhooks_server.storage.sql.backlog import Backlog
+from webhooks_server.storage.sql.changes import read_changes
+from webhooks_server.storage.sql.config import LARGEST_WAL
+from webhooks_server.storage.sql.group import (
+    Group,
+    Refusal,
+    Written,
+    find_clashes,
+    write_group,
+)
+from webhooks_server.storage.sql.record import RecordBatch
+from webhooks_server.storage.sql.thread import WriterThread
+from webhooks_server.storage.targets import distinct_events
+
+# A group clashes once, with what is stored; more often only where its operations are at odds.
+_MOST_TRIES = 3
+# How long a long reader that stands in the way is left alone.
+_TRUNCATION_PAUSE = 1.0
+
+
+class GroupWriter:
+    """Group commit without a timer: while one transaction is committed, the next ones gather."""
+
+    def __init__(self, thread: WriterThread, index: MatchIndex, clock: StoreClock) -> None:
+        self._thread = thread
+        self._index = index
+        self._clock = clock
+        self._uid = IdSource(clock.now).uid
+        self._backlog = Backlog(index)
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._truncate_after = 0.0
+
+    async def append(self, publish: Publish) -> Sequence[Accepted]:
+        """Accept a Publish with the next group."""
+        self._check_open()
+        if not publish.events:
+            return ()
+        append = Append(
+            publish=publish,
+            fresh=distinct_events(publish),
+            future=asyncio.get_running_loop().create_future(),
+        )
+        self._backlog.add_append(append)
+        self._wake.set()
+        return await append.future
+
+    async def record(self, engine: str, records: Sequence[Record]) -> Sequence[Recorded]:
+        """Record attempts with the next group."""
+        self._check_open()
+        batch = RecordBatch(
+            engine=engine,
+            records=records,
+            future=asyncio.get_running_loop().create_future(),
+        )
+        self._backlog.add_batch(batch)
+        self._wake.set()
+        return await batch.future
+
+    def close(self) -> None:
+        """Take nothing more; run() ends once all that waits is written."""
+        self._closed = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write groups until close()."""
+        while not self._closed:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._backlog:
+                await self._settle(self._backlog.take_group())
+                await self._truncate_wal()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable
+
+    async def _settle(self, group: Group) -> None:
+        """Answer everybody in a group, halving it until a bad operation is alone (EA3)."""
+        try:
+            await self._write(group)
+        except StoreUnavailable as error:
+            group.fail(error)
+        except Exception as error:  # noqa: BLE001 - the loop never dies, see EA3
+            parts = group.parts()
+            for part in parts:
+                await self._settle(part)
+            if not parts:
+                await self._settle_records(group.batches)
+                group.fail(error)
+
+    async def _settle_records(self, batches: Sequence[RecordBatch]) -> None:
+        """Record what one batch holds in parts; what no database takes is quarantined (EA1)."""
+        for batch in batches:
+            if batch.is_last_try:
+                continue
+            parts = batch.parts()
+            await self._settle(Group(version=self._index.version, batches=parts))
+            batch.join(parts)
+
+    async def _write(self, group: Group) -> None:
+        for _ in range(_MOST_TRIES):
+            if not group.appends and not group.batches:
+                return
+            outcome = await self._thread.run(
+                partial(write_group, group=group, clock=self._clock, uid=self._uid)
+            )
+            match outcome:
+                case Written():
+                    group.answer(outcome)
+                    return
+                case Refusal.STALE:
+                    await self._refresh_index()
+                    # Its appends are matched anew, and may need more than one group now.
+                    self._backlog.put_back(group)
+                    return
+                case Refusal.CLASH:
+                    clashes = await self._thread.transact(partial(find_clashes, group=group))
+                    group = group.without(clashes)
+        raise StoreConflict
+
+    async def _refresh_index(self) -> None:
+        known = None
+        while known is None or not known.complete:
+            known = await self._thread.transact(partial(read_changes, since=self._index.version))
+            self._index.apply(known)
+
+    async def _truncate_wal(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._truncate_after or self._thread.wal_size() <= LARGEST_WAL:
+            return
+        # It is tried again; whoever writes next learns what is the matter.
+        with suppress(StoreUnavailable):
+            await self._thread.truncate_wal()
+        if self._thread.wal_size() > LARGEST_WAL:
+            self._truncate_after = now + _TRUNCATION_PAUSE

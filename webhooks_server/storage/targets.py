@@ -1,0 +1,63 @@
+"""Which deliveries an append makes: those it inserts itself, and those that a fan-out owes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from webhooks_server.domain.event import Event, Publish, content_hash
+from webhooks_server.domain.ids import EventId, SubscriptionId, SubscriptionNumber
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.subscription import IndexEntry
+from webhooks_server.storage.refusals import event_id_reused, no_subscription
+
+FIRST_CHUNK = 1000
+"""How many deliveries an append inserts itself, over all its events (EC3)."""
+FAN_OUT_CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """Where one event goes: rows made with the event, and the frozen rest (EA6)."""
+
+    first: Sequence[IndexEntry]
+    rest: Sequence[SubscriptionNumber] = ()
+
+    @property
+    def count(self) -> int:
+        """How many they are together."""
+        return len(self.first) + len(self.rest)
+
+
+def match_targets(
+    publish: Publish, events: Sequence[Event], index: MatchIndex
+) -> dict[EventId, Targets]:
+    """Return the targets of these of its events by the index; NotFound where `only` is deleted."""
+    if publish.only is not None:
+        alone = Targets(first=(_addressed(publish, publish.only, index),))
+        return {event.id: alone for event in events}
+    room = FIRST_CHUNK
+    found: dict[EventId, Targets] = {}
+    for event in events:
+        numbers = index.match(publish.tenant, event.event_type)
+        entries = [entry for number in numbers[:room] if (entry := index.get(number))]
+        found[event.id] = Targets(first=entries, rest=numbers[room:])
+        room -= len(entries)
+    return found
+
+
+def distinct_events(publish: Publish) -> dict[EventId, tuple[Event, bytes]]:
+    """Return each event once by id, with its hash; raises EventIdReused where two share an id."""
+    distinct: dict[EventId, tuple[Event, bytes]] = {}
+    for event in publish.events:
+        digest = content_hash(event)
+        _, known = distinct.setdefault(event.id, (event, digest))
+        if known != digest:
+            raise event_id_reused(event)
+    return distinct
+
+
+def _addressed(publish: Publish, number: SubscriptionNumber, index: MatchIndex) -> IndexEntry:
+    entry = index.get(number)
+    if entry is None or entry.deleted:
+        subscription = SubscriptionId(str(number)) if entry is None else entry.id
+        raise no_subscription(publish.tenant, subscription)
+    return entry
