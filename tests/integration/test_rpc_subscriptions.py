@@ -1,0 +1,332 @@
+"""SubscriptionService, but for updates and secrets."""
+
+import asyncio
+import json
+import uuid
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import Struct
+
+from tests.harness.receiver import Receiver
+from tests.harness.requests import URL, create, publish, read, subscribe, unsubscribe
+from tests.harness.served import PARENT, Served, refused
+from tests.harness.waiting import until_async
+from webhooks.v1 import delivery_pb2, delivery_service_pb2
+from webhooks.v1 import subscription_pb2 as pb
+from webhooks.v1 import subscription_service_pb2 as service_pb
+
+Config = pb.SubscriptionConfig
+
+
+async def test_what_was_given_and_what_was_not_can_be_read_back(served: Served) -> None:
+    answer = await served.subscriptions.CreateSubscription(create(subscription_id="first"))
+    made = answer.subscription
+    assert made.name == f"{PARENT}/subscriptions/first"
+    assert str(uuid.UUID(made.uid)) == made.uid
+    assert list(made.events) == ["*"]
+    assert made.active
+    assert made.state == pb.Subscription.STATE_ACTIVE
+    assert made.create_time == made.update_time
+    assert made.etag.startswith('"')
+    assert made.config.url == URL
+    assert made.config.content_type == "application/json"
+    assert made.config.secret_set
+    assert made.config.secret == ""
+    assert made.config.timeout == Duration(seconds=15)
+    assert made.config.max_in_flight == 10
+    assert list(made.config.signature_schemes) == [
+        pb.SIGNATURE_SCHEME_STANDARD_HMAC,
+        pb.SIGNATURE_SCHEME_HUB_SHA256,
+    ]
+    assert not made.HasField("retry_policy")
+    assert answer.secret.startswith("whsec_")
+    assert await read(served, made.name) == made
+
+
+async def test_every_field_is_kept(served: Served) -> None:
+    wanted = pb.Subscription(
+        display_name="Mine ü",
+        events=["a.*", "b"],
+        active=False,
+        annotations={"team": "x", "ключ": ""},
+        retry_policy=pb.RetryPolicy(
+            max_attempts=3,
+            initial_backoff=Duration(nanos=10_000_000),
+            max_backoff=Duration(seconds=60),
+            backoff_multiplier=1.5,
+            max_age=Duration(seconds=3600),
+            client_error_policy=pb.CLIENT_ERROR_POLICY_FAIL_DELIVERY,
+        ),
+        config=Config(
+            url=URL,
+            content_type="json",
+            secret="a passphrase of mine".replace(" ", "-"),
+            headers={"X-Mine": "1"},
+            secret_headers={"Authorization": "Bearer canary", "X-Key": "k"},
+            timeout=Duration(seconds=2, nanos=500_000_000),
+            max_in_flight=3,
+        ),
+    )
+    answer = await served.subscriptions.CreateSubscription(
+        service_pb.CreateSubscriptionRequest(parent=PARENT, subscription=wanted, skip_ping=True)
+    )
+    made = answer.subscription
+    assert answer.secret == ""
+    assert made.state == pb.Subscription.STATE_INACTIVE
+    assert made.HasField("active")
+    for field in ("display_name", "events", "annotations", "retry_policy"):
+        assert getattr(made, field) == getattr(wanted, field)
+    assert made.config.headers == wanted.config.headers
+    assert not made.config.secret_headers
+    assert list(made.config.secret_header_names) == ["Authorization", "X-Key"]
+    assert made.config.timeout == wanted.config.timeout
+    assert list(made.config.signature_schemes) == [pb.SIGNATURE_SCHEME_HUB_SHA256]
+    assert "canary" not in str(made)
+
+
+async def test_an_id_is_made_where_there_is_none(shared: Served) -> None:
+    made = await subscribe(shared, f"{URL}/made")
+    assert len(made.name.removeprefix(f"{PARENT}/subscriptions/sub_")) == 32
+
+
+async def test_an_id_stays_taken_after_the_deletion(shared: Served) -> None:
+    await shared.subscriptions.CreateSubscription(create(f"{URL}/1", subscription_id="taken"))
+    for _ in range(2):
+        again = create(f"{URL}/2", subscription_id="taken")
+        refusal = await refused(shared.subscriptions.CreateSubscription(again))
+        assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
+        assert refusal.reason == "RESOURCE_EXISTS"
+        assert "ResourceInfo" in refusal.details
+        with_missing = service_pb.DeleteSubscriptionRequest(
+            name=f"{PARENT}/subscriptions/taken", allow_missing=True
+        )
+        await shared.subscriptions.DeleteSubscription(with_missing)
+
+
+async def test_the_same_url_and_events_again_are_refused(shared: Served) -> None:
+    first = await subscribe(shared, f"{URL}/same", "a", "b")
+    same = create(f"{URL}/same", events=("b", "a"))
+    refusal = await refused(shared.subscriptions.CreateSubscription(same))
+    assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
+    assert refusal.reason == "RESOURCE_EXISTS"
+    await subscribe(shared, f"{URL}/same", "a")
+    await unsubscribe(shared, first.name)
+    await shared.subscriptions.CreateSubscription(same)
+
+
+async def test_validation_stores_nothing_and_tells_no_secret(shared: Served) -> None:
+    request = create(f"{URL}/v", subscription_id="validated")
+    request.validate_only = True
+    answer = await shared.subscriptions.CreateSubscription(request)
+    assert answer.subscription.config.url == f"{URL}/v"
+    assert answer.secret == ""
+    absent = service_pb.GetSubscriptionRequest(name=f"{PARENT}/subscriptions/validated")
+    refusal = await refused(shared.subscriptions.GetSubscription(absent))
+    assert refusal.code is grpc.StatusCode.NOT_FOUND
+    assert refusal.reason == "RESOURCE_NOT_FOUND"
+    request.subscription.config.url = "ftp://x.example"
+    refusal = await refused(shared.subscriptions.CreateSubscription(request))
+    assert refusal.reason == "URL_NOT_ALLOWED"
+
+
+async def test_a_request_id_makes_creation_repeatable(served: Served, receiver: Receiver) -> None:
+    request = create(receiver.url)
+    request.skip_ping = False
+    request.request_id = str(uuid.uuid4())
+    first = await served.subscriptions.CreateSubscription(request)
+    assert first.secret
+    again = await served.subscriptions.CreateSubscription(request)
+    assert again == first
+    await receiver.got(1)
+    request.request_id = request.request_id.upper()
+    # The id is the same UUID, the request is another one.
+    refusal = await refused(served.subscriptions.CreateSubscription(request))
+    assert refusal.reason == "REQUEST_ID_REUSED"
+    assert list(refusal.fields) == ["request_id"]
+    await asyncio.sleep(0.1)
+    assert len(receiver.requests) == 1
+
+
+async def test_a_new_subscription_is_pinged_without_waiting(
+    served: Served, receiver: Receiver
+) -> None:
+    receiver.gate = asyncio.Event()
+    request = create(receiver.url, events=("invoice.*",))
+    request.skip_ping = False
+    answer = await served.subscriptions.CreateSubscription(request, timeout=2)
+    receiver.gate.set()
+    (ping,) = await receiver.got(1)
+    assert ping.headers["x-webhook-event"] == "webhooks.ping"
+    name = answer.subscription.name
+    assert json.loads(ping.body) == {"subscription": name, "events": ["invoice.*"]}
+
+
+async def test_a_ping_that_fails_changes_nothing(served: Served, receiver: Receiver) -> None:
+    receiver.status = 500
+    request = create(receiver.url)
+    request.skip_ping = False
+    answer = await served.subscriptions.CreateSubscription(request)
+    await receiver.got(1)
+
+    async def failed() -> bool:
+        return (await served.stores.deliveries.counts(None)).failed == 1
+
+    await until_async(failed)
+    assert await read(served, answer.subscription.name) == answer.subscription
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_ping_answers_with_its_attempt(
+    served: Served, receiver: Receiver, status: int
+) -> None:
+    receiver.status = status
+    made = await subscribe(served, receiver.url)
+    request = service_pb.PingSubscriptionRequest(name=made.name)
+    attempt = (await served.subscriptions.PingSubscription(request)).attempt
+    assert attempt.response_status_code == status
+    succeeded = attempt.outcome == delivery_pb2.DeliveryAttempt.OUTCOME_SUCCEEDED
+    assert succeeded == (status == 200)
+    assert attempt.response_body == "ok"
+    assert attempt.name.endswith("/attempts/1")
+    delivery = await served.deliveries.GetDelivery(
+        delivery_service_pb2.GetDeliveryRequest(name=attempt.name.rpartition("/attempts/")[0])
+    )
+    assert delivery.delivery.trigger == delivery_pb2.Delivery.TRIGGER_PING
+    assert delivery.delivery.last_attempt == attempt
+
+
+async def test_an_inactive_subscription_can_be_pinged(served: Served, receiver: Receiver) -> None:
+    made = await subscribe(served, receiver.url, active=False)
+    request = service_pb.PingSubscriptionRequest(name=made.name)
+    assert (await served.subscriptions.PingSubscription(request)).attempt.attempt_number == 1
+
+
+async def test_a_test_event_goes_to_this_subscription_alone(
+    served: Served, receiver: Receiver
+) -> None:
+    await subscribe(served, f"{receiver.url}/other")
+    made = await subscribe(served, receiver.url, "never")
+    data = Struct()
+    data.update({"b": 1, "a": "x"})
+    request = service_pb.TestSubscriptionRequest(name=made.name, event_type="try.it", data=data)
+    delivery = (await served.subscriptions.TestSubscription(request)).delivery
+    assert delivery.state == delivery_pb2.Delivery.STATE_PENDING
+    assert delivery.trigger == delivery_pb2.Delivery.TRIGGER_TEST
+    assert delivery.attempt_count == 0
+    assert delivery.event_type == "try.it"
+    (got,) = await receiver.got(1)
+    assert got.body == b'{"a":"x","b":1}'
+    assert got.path == "/hook"
+    assert delivery.name.endswith(got.headers["x-webhook-delivery"])
+
+
+async def test_a_test_event_of_a_reserved_type_is_refused(shared: Served) -> None:
+    made = await subscribe(shared, f"{URL}/reserved")
+    request = service_pb.TestSubscriptionRequest(name=made.name, event_type="webhooks.ping")
+    refusal = await refused(shared.subscriptions.TestSubscription(request))
+    assert list(refusal.fields) == ["event_type"]
+
+
+async def test_a_disabled_subscription_is_neither_pinged_nor_tested(
+    served: Served, receiver: Receiver
+) -> None:
+    receiver.status = 410
+    made = await subscribe(served, receiver.url)
+    await served.publisher.Publish(publish())
+
+    async def disabled() -> bool:
+        return (await read(served, made.name)).state == pb.Subscription.STATE_DISABLED
+
+    await until_async(disabled)
+    found = await read(served, made.name)
+    assert found.disable_reason == pb.Subscription.DISABLE_REASON_GONE
+    assert not found.active
+    ping = service_pb.PingSubscriptionRequest(name=made.name)
+    test = service_pb.TestSubscriptionRequest(name=made.name, event_type="a")
+    for call in (
+        served.subscriptions.PingSubscription(ping),
+        served.subscriptions.TestSubscription(test),
+    ):
+        refusal = await refused(call)
+        assert refusal.code is grpc.StatusCode.FAILED_PRECONDITION
+        assert refusal.reason == "SUBSCRIPTION_DISABLED"
+        assert "PreconditionFailure" in refusal.details
+    update = service_pb.UpdateSubscriptionRequest(
+        subscription=pb.Subscription(name=made.name, active=True)
+    )
+    enabled = (await served.subscriptions.UpdateSubscription(update)).subscription
+    assert enabled.state == pb.Subscription.STATE_ACTIVE
+    assert enabled.disable_reason == pb.Subscription.DISABLE_REASON_UNSPECIFIED
+
+
+async def test_what_is_published_in_a_pause_flows_after_it(
+    served: Served, receiver: Receiver
+) -> None:
+    made = await subscribe(served, receiver.url)
+    pause = service_pb.PauseSubscriptionRequest(name=made.name, reason="repair")
+    paused = (await served.subscriptions.PauseSubscription(pause)).subscription
+    assert paused.state == pb.Subscription.STATE_PAUSED
+    assert paused.etag != made.etag
+    for _ in range(3):
+        answer = await served.publisher.Publish(publish())
+        assert answer.matched_subscription_count == 1
+    held = await served.deliveries.ListDeliveries(
+        delivery_service_pb2.ListDeliveriesRequest(parent=made.name)
+    )
+    assert [one.state_reason for one in held.deliveries] == ["paused"] * 3
+    assert receiver.requests == []
+    resume = service_pb.ResumeSubscriptionRequest(name=made.name)
+    resumed = await served.subscriptions.ResumeSubscription(resume)
+    assert resumed.held_delivery_count == 3
+    assert resumed.subscription.state == pb.Subscription.STATE_ACTIVE
+    await receiver.got(3)
+
+
+async def test_deletion_answers_with_what_was_deleted(served: Served, receiver: Receiver) -> None:
+    made = await subscribe(served, receiver.url)
+    await served.publisher.Publish(publish())
+    await receiver.got(1)
+    request = service_pb.DeleteSubscriptionRequest(name=made.name, etag='"zz"')
+    refusal = await refused(served.subscriptions.DeleteSubscription(request))
+    assert refusal.code is grpc.StatusCode.ABORTED
+    assert refusal.reason == "ETAG_MISMATCH"
+    assert refusal.metadata == {"current_etag": made.etag}
+    request.etag = made.etag
+    assert (await served.subscriptions.DeleteSubscription(request)).subscription == made
+    refusal = await refused(served.subscriptions.DeleteSubscription(request))
+    assert refusal.code is grpc.StatusCode.NOT_FOUND
+    request.allow_missing = True
+    answer = await served.subscriptions.DeleteSubscription(request)
+    assert not answer.HasField("subscription")
+    history = await served.deliveries.ListDeliveries(
+        delivery_service_pb2.ListDeliveriesRequest(parent=made.name)
+    )
+    assert len(history.deliveries) == 1
+
+
+async def test_lists_are_filtered_and_newest_first(served: Served) -> None:
+    for number in range(3):
+        events = ("x", f"n.{number}")
+        await served.subscriptions.CreateSubscription(
+            create(f"{URL}/{number}", subscription_id=f"n{number}", events=events)
+        )
+    await served.subscriptions.PauseSubscription(
+        service_pb.PauseSubscriptionRequest(name=f"{PARENT}/subscriptions/n1")
+    )
+
+    async def listed(text: str, parent: str = PARENT) -> list[str]:
+        request = service_pb.ListSubscriptionsRequest(parent=parent, filter=text)
+        found = (await served.subscriptions.ListSubscriptions(request)).subscriptions
+        return [one.name.rpartition("/")[2] for one in found]
+
+    assert await listed("") == ["n2", "n1", "n0"]
+    assert await listed("", "tenants/-") == ["n2", "n1", "n0"]
+    assert await listed("state = STATE_PAUSED") == ["n1"]
+    assert await listed("state != STATE_PAUSED") == ["n2", "n0"]
+    assert await listed("events:n.2") == ["n2"]
+    assert await listed(f'config.url = "{URL}/0"') == ["n0"]
+    assert await listed(f'config.url = "{URL}/*" AND events:x') == ["n2", "n1", "n0"]
+    assert await listed('creator = "nobody"') == []

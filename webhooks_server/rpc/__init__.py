@@ -1,0 +1,1 @@
+"""The front door: the contract of proto/webhooks/v1 served over gRPC."""

@@ -1,0 +1,92 @@
+"""Events: EventInput to the domain, and the domain to Event."""
+
+from webhooks.v1 import event_pb2 as pb
+from webhooks_server.domain.event import Event
+from webhooks_server.domain.ids import EventId, TenantId
+from webhooks_server.domain.subscription import JSON_CONTENT_TYPE
+from webhooks_server.rpc.convert_struct import NotJson, render_struct
+from webhooks_server.rpc.convert_times import optional_timestamp, read_timestamp, timestamp
+from webhooks_server.services.event_checks import EventFields
+from webhooks_server.services.violations import Violations
+
+_EMPTY_PAYLOAD = b"{}"
+_UNSUPPORTED = "is not supported yet"
+
+
+async def read_event_input(
+    message: pb.EventInput, tenant: TenantId, prefix: str, traceparent: str, violations: Violations
+) -> tuple[Event, EventFields]:
+    """Read an event as its publisher handed it over; what cannot be read is a violation."""
+    kind = message.WhichOneof("payload")
+    payload = await _read_payload(message, kind, f"{prefix}data", violations)
+    content_type = message.data_content_type
+    if kind == "data_bytes" and not content_type:
+        violations.add(f"{prefix}data_content_type", "is required with data_bytes")
+    occur_time = None
+    if message.HasField("occur_time"):
+        occur_time = read_timestamp(message.occur_time, f"{prefix}occur_time", violations)
+    _refuse_unsupported(message, prefix, violations)
+    event = Event(
+        tenant=tenant,
+        id=EventId(message.event_id),
+        event_type=message.event_type,
+        payload=payload,
+        is_json=kind != "data_bytes",
+        content_type=content_type or JSON_CONTENT_TYPE,
+        source=message.source,
+        subject=message.subject,
+        occur_time=occur_time,
+        attributes=dict(message.attributes),
+        data_schema=message.data_schema,
+        traceparent=traceparent,
+        payload_size=len(payload),
+    )
+    return event, EventFields(prefix=prefix, payload=kind or "data_json")
+
+
+def event_message(event: Event, *, full: bool) -> pb.Event:
+    """Return an event as callers see it; without full, without its payload."""
+    message = pb.Event(
+        name=event.name,
+        event_type=event.event_type,
+        data_content_type=event.content_type,
+        source=event.source,
+        subject=event.subject,
+        occur_time=optional_timestamp(event.occur_time),
+        attributes=event.attributes,
+        data_schema=event.data_schema,
+        create_time=timestamp(event.create_time),
+        data_size_bytes=event.payload_size,
+        delivery_count=event.delivery_count,
+        publisher=event.publisher,
+    )
+    if full and event.is_json:
+        message.data_json = event.payload.decode()
+    elif full:
+        message.data_bytes = event.payload
+    return message
+
+
+async def _read_payload(
+    message: pb.EventInput, kind: str | None, path: str, violations: Violations
+) -> bytes:
+    if kind == "data_json":
+        return message.data_json.encode()
+    if kind == "data_bytes":
+        return message.data_bytes
+    if kind is None:
+        return _EMPTY_PAYLOAD
+    try:
+        return await render_struct(message.data)
+    except NotJson as problem:
+        violations.add(path, str(problem))
+        return _EMPTY_PAYLOAD
+
+
+def _refuse_unsupported(message: pb.EventInput, prefix: str, violations: Violations) -> None:
+    if message.ordering_key:
+        violations.add(f"{prefix}ordering_key", _UNSUPPORTED)
+    if message.HasField("deliver_time"):
+        violations.add(f"{prefix}deliver_time", _UNSUPPORTED)
+    if message.HasField("expire_time"):
+        violations.add(f"{prefix}expire_time", _UNSUPPORTED)

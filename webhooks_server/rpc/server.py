@@ -1,0 +1,127 @@
+"""The gRPC server: opened, watched, and ended in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import grpc.aio
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio
+
+from webhooks_server.domain.bounds import MAX_PAYLOAD_BYTES
+from webhooks_server.domain.errors import StartError
+from webhooks_server.ports import Telemetry
+from webhooks_server.rpc.admission import Admission
+from webhooks_server.rpc.handlers import (
+    contract_handlers,
+    health_handler,
+    reflection_handlers,
+    service_names,
+)
+from webhooks_server.rpc.info import MAX_MESSAGE_BYTES, ServerInfo, limits_of
+from webhooks_server.rpc.pages import Pages
+from webhooks_server.rpc.tokens import PageTokens
+from webhooks_server.rpc.wall import Wall
+from webhooks_server.services import Services
+
+__all__ = ["RunningServer", "ServerConfig", "ServerInfo", "open_server"]
+
+MAX_STREAMS = 100
+"""Reflection streams at once, and health watches; each holds its place for as long as it likes."""
+MAX_CHECKS = 1000
+_STOP_SECONDS = 5.0
+_OPTIONS = (
+    # A second server on the port shall fail, not share its calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Moves long-lived connections to new servers, and drops clients that lost their rights.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Where the server listens (`host:port`, port 0 for a free one), and what it bears."""
+
+    listen: str
+    reflection: bool = True
+    max_concurrent_calls: int = 1000
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server that answers at this address."""
+
+    address: str
+    port: int
+    health: health_aio.HealthServicer
+    calls: Admission
+    streams: Admission
+
+    async def drain(self, grace: float, delay: float = 0.0) -> bool:
+        """Report NOT_SERVING, then refuse new calls and wait for those that run.
+
+        Load balancers get `delay` seconds to notice, the calls `grace` seconds to end; tells
+        whether all have ended.
+        """
+        await self.health.enter_graceful_shutdown()
+        await asyncio.sleep(delay)
+        self.streams.close()
+        self.calls.close()
+        return await self.calls.wait_idle(grace)
+
+
+@asynccontextmanager
+async def open_server(
+    config: ServerConfig, services: Services, info: ServerInfo, telemetry: Telemetry
+) -> AsyncIterator[RunningServer]:
+    """Serve the use cases until the context ends; raises StartError where the address is taken.
+
+    Who ends the context without drain() cuts off the calls that run.
+    """
+    pages = Pages(PageTokens(await services.admin.page_token_key()))
+    calls, streams = Admission(config.max_concurrent_calls), Admission(MAX_STREAMS)
+    limits = limits_of(config.max_payload_bytes, config.max_concurrent_calls)
+    health = health_aio.HealthServicer()
+    # Our own answer shall come first: a stream that gRPC refuses fails without a reason or details,
+    # and a new connection opens as many as it likes before it has heard of a bound.
+    most_streams = config.max_concurrent_calls + MAX_CHECKS + MAX_STREAMS
+    server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_concurrent_streams", most_streams)))
+    server.add_generic_rpc_handlers(
+        contract_handlers(services, replace(info, limits=limits), pages, Wall(calls, telemetry))
+    )
+    # Of their own: a server that is busy, or on its way out, still says so.
+    checks, watches = (Wall(Admission(bound), telemetry) for bound in (MAX_CHECKS, MAX_STREAMS))
+    server.add_generic_rpc_handlers([health_handler(health, checks, watches)])
+    if config.reflection:
+        server.add_generic_rpc_handlers(reflection_handlers(Wall(streams, telemetry)))
+    for name in service_names():
+        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    port = _bound(server, config.listen)
+    await server.start()
+    host = config.listen.rpartition(":")[0]
+    try:
+        yield RunningServer(
+            address=f"{host}:{port}", port=port, health=health, calls=calls, streams=streams
+        )
+    finally:
+        await server.stop(None)
+        # gRPC does not wait for the methods that it cancels; what they use is closed after this.
+        calls.close()
+        await calls.wait_idle(_STOP_SECONDS)
+
+
+def _bound(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        # Its text is about sockets; the reason is nearly always the same.
+        raise StartError(f"cannot listen on {address}: is another server running there?") from None

@@ -1,0 +1,150 @@
+"""The error wall around every RPC: what is behind it never shows.
+
+It takes the place of gRPC's own deserialiser, which answers a message that does not parse with
+UNKNOWN and the text of an exception. It wraps the methods once, at the start, and so costs less
+than an interceptor, which gRPC would run anew for every call.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from webhooks_server.domain.errors import ShuttingDown, WebhooksError, invalid
+from webhooks_server.ports import Telemetry
+from webhooks_server.rpc.admission import Admission
+from webhooks_server.rpc.call import Call, Calls, Context
+from webhooks_server.rpc.errors import CallStatus, deadline_status, internal_status, status_of
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[bytes, bytes]
+    WritingHandler = grpc.RpcMethodHandler[bytes, Message]
+else:
+    # Generic in the stubs alone.
+    Handler = WritingHandler = grpc.RpcMethodHandler
+
+CALL_SECONDS = 30.0
+LONGER_CALLS = {
+    "PingSubscription": 35.0,
+    "NotifySubscribers": 600.0,
+    "Audit": 600.0,
+    "BackupDatabase": 600.0,
+}
+
+Request = TypeVar("Request", bound=Message)
+Parse = Callable[[bytes], Request]
+
+
+class Wall:
+    """Guards methods; those behind one wall share its admission."""
+
+    def __init__(self, admission: Admission, telemetry: Telemetry) -> None:
+        """Take who is let in, and where faults are told."""
+        self._admission = admission
+        self._telemetry = telemetry
+        self._calls = Calls()
+
+    def unary(
+        self,
+        method: str,
+        parse: Parse[Request],
+        behavior: Callable[[Request, Call], Awaitable[Message]],
+    ) -> Handler:
+        """Guard a method of one request and one answer; its time is bounded."""
+        seconds = LONGER_CALLS.get(method.rpartition(".")[2], CALL_SECONDS)
+
+        async def guarded(data: bytes, context: Context) -> bytes:
+            call = self._calls.begin(context)
+            timer = asyncio.timeout(seconds)
+            try:
+                with self._admission:
+                    if _ends_within(context, seconds):
+                        answer = await behavior(_parsed(parse, data), call)
+                    else:
+                        async with timer:
+                            answer = await behavior(_parsed(parse, data), call)
+                    return answer.SerializeToString()
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                if isinstance(error, TimeoutError) and timer.expired():
+                    return await context.abort_with_status(deadline_status(call.request_id))
+                status = self._status(error, method, call.request_id)
+                return await context.abort_with_status(status)
+
+        return grpc.unary_unary_rpc_method_handler(guarded)
+
+    def unary_stream(
+        self,
+        method: str,
+        parse: Parse[Request],
+        behavior: Callable[[Request, Context], Awaitable[None]],
+    ) -> WritingHandler:
+        """Guard a method that writes its answers itself."""
+
+        async def guarded(data: bytes, context: Context) -> None:
+            call = self._calls.begin(context)
+            try:
+                with self._admission:
+                    await behavior(_parsed(parse, data), context)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                await context.abort_with_status(self._status(error, method, call.request_id))
+
+        return grpc.unary_stream_rpc_method_handler(guarded, None, _serialized)
+
+    def stream_stream(
+        self,
+        method: str,
+        parse: Parse[Request],
+        behavior: Callable[[AsyncIterator[Request], Context], AsyncIterator[Message]],
+    ) -> Handler:
+        """Guard a method of many requests and many answers."""
+
+        async def guarded(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            call = self._calls.begin(context)
+            parsed = (_parsed(parse, data) async for data in requests)
+            try:
+                with self._admission:
+                    async for answer in behavior(parsed, context):
+                        yield answer.SerializeToString()
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                await context.abort_with_status(self._status(error, method, call.request_id))
+
+        return grpc.stream_stream_rpc_method_handler(guarded)
+
+    def _status(self, error: BaseException, method: str, request_id: str) -> CallStatus:
+        """Return the status that a failed call ends with; raises what gRPC itself must see."""
+        if isinstance(error, grpc.aio.AbortError) or _is_cancelled(error):
+            raise error
+        if isinstance(error, asyncio.CancelledError):
+            # What the call waited for was cancelled, not the call: that happens at the stop alone,
+            # and a caller would wait for ever.
+            error = ShuttingDown()
+        status = status_of(error, request_id) if isinstance(error, WebhooksError) else None
+        if status is None:
+            self._telemetry.fault("rpc.failed", error, method=method, request_id=request_id)
+        return status or internal_status(request_id)
+
+
+def _parsed(parse: Parse[Request], data: bytes) -> Request:
+    try:
+        return parse(data)
+    except DecodeError:
+        raise invalid("request", "the bytes are no message of the type of this call") from None
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _ends_within(context: Context, seconds: float) -> bool:
+    """Tell whether the caller's own deadline makes a timer of ours needless."""
+    remaining: float | None = context.time_remaining()
+    return remaining is not None and remaining <= seconds
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Tell whether the call itself was cancelled: its caller went away."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())

@@ -1,0 +1,46 @@
+"""Work that outlives the call which began it: owned, observed, ended at the stop."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from webhooks_server.domain.errors import WebhooksError
+from webhooks_server.ports import Telemetry
+
+Result = TypeVar("Result")
+
+
+class Background:
+    """The tasks that nobody waits for."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        """Take where failures are told."""
+        self._telemetry = telemetry
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def start(self, name: str, work: Coroutine[object, object, object]) -> None:
+        """Run work to its end; its failure is told and changes nothing."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def shielded(self, work: Coroutine[object, object, Result]) -> Result:
+        """Return what work returns; it is finished even where the caller goes away first."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait until it has ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, WebhooksError):
+            self._telemetry.fact("background.failed", work=task.get_name(), reason=error.reason)
+        elif error is not None:
+            self._telemetry.fault("background.failed", error, work=task.get_name())

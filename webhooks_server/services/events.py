@@ -1,0 +1,115 @@
+"""Events as they are read back, and what subscriptions make of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from webhooks_server.domain.errors import Violation
+from webhooks_server.domain.event import Event
+from webhooks_server.domain.filters import Field, Kind, parse_filter
+from webhooks_server.domain.ids import EventId, TenantId, delivery_id
+from webhooks_server.domain.match_index import Explanation, MatchIndex
+from webhooks_server.domain.paging import Page, PageRequest
+from webhooks_server.ports import DeliveryStore, EventStore, SubscriptionStore
+from webhooks_server.services.catching_up import catch_up
+from webhooks_server.services.event_checks import EventFields, check_event
+from webhooks_server.services.tenants import known, known_or_all
+from webhooks_server.services.violations import Violations
+
+FILTER_FIELDS = {
+    "event_type": Field(kind=Kind.TEXT),
+    "create_time": Field(kind=Kind.TIME),
+    "subject": Field(kind=Kind.TEXT),
+    "source": Field(kind=Kind.TEXT),
+}
+_INPUT_FIELDS = EventFields(prefix="event_input.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainDraft:
+    """What is to be explained: a stored event by its id, or one that is not published."""
+
+    tenant: TenantId
+    stored: EventId | None = None
+    event: Event | None = None
+    fields: EventFields = _INPUT_FIELDS
+    unreadable: tuple[Violation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """What a subscription makes of an event, and the name of its delivery if there is one."""
+
+    explanation: Explanation
+    delivery_name: str = ""
+
+
+class Events:
+    """Reads events."""
+
+    def __init__(
+        self,
+        *,
+        largest_payload: int,
+        events: EventStore,
+        subscriptions: SubscriptionStore,
+        deliveries: DeliveryStore,
+        index: MatchIndex,
+    ) -> None:
+        """Take the ports; largest_payload in bytes."""
+        self._largest_payload = largest_payload
+        self._events = events
+        self._subscriptions = subscriptions
+        self._deliveries = deliveries
+        self._index = index
+
+    async def get(self, tenant: TenantId, event: EventId) -> Event:
+        """Return an event with its payload; raises NotFound."""
+        return await self._events.get(known(tenant), event)
+
+    async def list(
+        self, tenant: TenantId | None, filter_text: str, page: PageRequest, *, full: bool
+    ) -> Page[Event]:
+        """Return a page, the newest first; None reads all tenants."""
+        terms = parse_filter(filter_text, FILTER_FIELDS)
+        return await self._events.list(known_or_all(tenant), terms, page, full=full)
+
+    async def explain(self, draft: ExplainDraft, page: PageRequest) -> Page[Explained]:
+        """Return what every subscription of the tenant makes of an event, the newest first."""
+        event = await self._explained_event(draft)
+        await catch_up(self._index, self._subscriptions)
+        found = [
+            one
+            for one in self._index.explain(draft.tenant, event.event_type)
+            if page.before is None or one.entry.number < page.before
+        ]
+        shown = found[: page.size]
+        more = len(found) > len(shown)
+        names = await self._delivery_names(event, shown)
+        items = [
+            Explained(explanation=one, delivery_name=names.get(one.entry.number, ""))
+            for one in shown
+        ]
+        return Page(items=items, next_before=shown[-1].entry.number if more else None)
+
+    async def _explained_event(self, draft: ExplainDraft) -> Event:
+        known(draft.tenant)
+        violations = Violations(draft.unreadable)
+        if draft.event is not None:
+            await check_event(draft.event, draft.fields, self._largest_payload, violations)
+            violations.raise_any()
+            return draft.event
+        if draft.stored is None:
+            violations.add("event", "or event_input is required")
+        violations.raise_any()
+        return await self._events.get(draft.tenant, draft.stored or EventId(""))
+
+    async def _delivery_names(self, event: Event, shown: Sequence[Explanation]) -> dict[int, str]:
+        if not event.seq:
+            return {}
+        entries = {one.entry.number: one.entry for one in shown}
+        uids = await self._deliveries.of_event(event.seq, list(entries))
+        return {
+            number: f"tenants/{entries[number].tenant}/subscriptions/{entries[number].id}"
+            f"/deliveries/{delivery_id(uid)}"
+            for number, uid in uids.items()
+        }

@@ -1,0 +1,40 @@
+"""Collects all that is wrong with a request, so that its sender can mend everything at once."""
+
+from collections.abc import Iterable
+
+from webhooks_server.domain.errors import InvalidArgument, Violation
+
+MOST = 20
+"""How many violations are told of one request; finding more would only cost time."""
+
+
+class Violations:
+    """What was found so far."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Iterable[Violation] = ()) -> None:
+        """Begin with what somebody else found already."""
+        self._found = list(found)
+
+    def add(
+        self, path: str, problem: str | None, reason: str = "INVALID_FIELD", **metadata: str
+    ) -> None:
+        """Take a problem of the field at this path down; None is none."""
+        if problem is not None and len(self._found) < MOST:
+            violation = Violation(field=path, description=problem, reason=reason, metadata=metadata)
+            self._found.append(violation)
+
+    def found(self) -> tuple[Violation, ...]:
+        """Return what was found."""
+        return tuple(self._found)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether looking on is of no use."""
+        return len(self._found) >= MOST
+
+    def raise_any(self) -> None:
+        """Raise InvalidArgument where anything was found."""
+        if self._found:
+            raise InvalidArgument(self._found)
