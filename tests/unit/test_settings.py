@@ -1,0 +1,203 @@
+"""Settings: where values come from, what is refused, and what is built from them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import Field, SecretStr
+
+from webhooks_server.domain.errors import InvalidSettings
+from webhooks_server.domain.target_url import UrlPolicy
+from webhooks_server.settings import ClientSettings, Settings
+
+BEYOND = "0.0.0.0:50051"
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("WEBHOOKS_")]:
+        monkeypatch.delenv(name)
+
+
+def given(**options: object) -> Settings:
+    """Return what the command line makes of options, which come as text."""
+    return Settings.model_validate(options)
+
+
+def sources(settings: Settings) -> dict[str, tuple[str, str]]:
+    return {one.variable: (one.value, one.source) for one in settings.effective()}
+
+
+def test_an_option_outranks_a_variable_and_a_variable_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEBHOOKS_SLOTS", "7")
+    monkeypatch.setenv("WEBHOOKS_STOP_GRACE", "3")
+    settings = Settings(slots=9)
+
+    assert settings.slots == 9
+    assert sources(settings)["WEBHOOKS_SLOTS"] == ("9", "option")
+    assert sources(settings)["WEBHOOKS_STOP_GRACE"] == ("3.0", "environment")
+    assert sources(settings)["WEBHOOKS_MIGRATE"] == ("true", "default")
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOKS_SLOTS", "")
+
+    assert sources(Settings())["WEBHOOKS_SLOTS"] == ("256", "default")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("WEBHOOKS_LISTN", "WEBHOOKS_LISTEN"),
+        ("WEBHOOKS_DATADIR", "WEBHOOKS_DATA_DIR"),
+        ("webhooks_servers", "WEBHOOKS_SERVER"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Settings, ClientSettings])
+def test_an_unknown_variable_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Settings | ClientSettings], name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+
+    with pytest.raises(InvalidSettings, match=f"^{name} is not a setting; .* {nearest}\\?$"):
+        kind()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("listen", "50051", "must be host:port"),
+        ("listen", "localhost", "must be host:port"),
+        ("listen", "127.0.0.1:65536", "must be host:port"),
+        ("listen", "::1:50051", "must be host:port"),
+        ("profile", "staging", "must be 'auto', 'development' or 'production'"),
+        ("max_payload_bytes", "0", "must be greater than or equal to 1"),
+        ("max_payload_bytes", "3145729", "must be less than or equal to 3145728"),
+        ("slots", "0", "must be greater than or equal to 1"),
+        ("slots", "4097", "must be less than or equal to 4096"),
+        ("slots", "many", "must be a valid integer"),
+        ("kept_response_bytes", "-1", "must be greater than or equal to 0"),
+        ("kept_response_bytes", "65537", "must be less than or equal to 65536"),
+        ("migrate", "perhaps", "must be a valid boolean"),
+        ("max_concurrent_calls", "0", "must be greater than or equal to 1"),
+        ("max_concurrent_calls", "100001", "must be less than or equal to 100000"),
+        ("log_level", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("log_format", "xml", "must be 'auto', 'json' or 'console'"),
+        ("drain_delay", "301", "must be less than or equal to 300"),
+        ("stop_grace", "-0.1", "must be greater than or equal to 0"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_it_was_given_by(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        given(**{name: value})
+    assert refused.value.message.startswith(f"--{name.replace('_', '-')} {problem}")
+
+    monkeypatch.setenv(f"WEBHOOKS_{name.upper()}", value)
+    with pytest.raises(InvalidSettings) as refused:
+        Settings()
+    assert refused.value.message.startswith(f"WEBHOOKS_{name.upper()} {problem}")
+
+
+def test_all_bad_values_are_named_at_once() -> None:
+    with pytest.raises(InvalidSettings, match=r"--slots must .*; --log-level must "):
+        given(slots=0, log_level="loud")
+
+
+@pytest.mark.parametrize(
+    ("options", "policy"),
+    [
+        ({}, UrlPolicy(allow_http=True, allow_loopback=True)),
+        ({"listen": "[::1]:0"}, UrlPolicy(allow_http=True, allow_loopback=True)),
+        ({"listen": "localhost:1"}, UrlPolicy(allow_http=True, allow_loopback=True)),
+        ({"profile": "production"}, UrlPolicy(allow_http=False, allow_loopback=False)),
+        (
+            {"profile": "production", "egress_allow_http": True},
+            UrlPolicy(allow_http=True, allow_loopback=False),
+        ),
+        (
+            {"listen": BEYOND, "plaintext": True},
+            UrlPolicy(allow_http=False, allow_loopback=False),
+        ),
+    ],
+)
+def test_the_profile_decides_what_subscriptions_may_target(
+    options: dict[str, object], policy: UrlPolicy
+) -> None:
+    assert given(**options).url_policy == policy
+
+
+@pytest.mark.parametrize("listen", [BEYOND, "[::]:50051", "10.0.0.1:1", "hooks.example.com:1"])
+def test_listening_beyond_this_machine_must_be_said(listen: str) -> None:
+    with pytest.raises(InvalidSettings, match="WEBHOOKS_PLAINTEXT=true"):
+        Settings(listen=listen)
+    assert Settings(listen=listen, plaintext=True).listen == listen
+
+
+def test_development_beyond_this_machine_is_refused() -> None:
+    with pytest.raises(InvalidSettings, match="choose production or listen on loopback"):
+        Settings(listen=BEYOND, plaintext=True, profile="development")
+
+
+@pytest.mark.parametrize(
+    ("options", "json"),
+    [
+        ({}, False),
+        ({"profile": "production"}, True),
+        ({"log_format": "json"}, True),
+        ({"profile": "production", "log_format": "console"}, False),
+    ],
+)
+def test_logs_are_json_in_production_unless_said_otherwise(
+    options: dict[str, object], json: bool
+) -> None:
+    assert given(**options).logs_json is json
+
+
+def test_a_secret_shows_as_asterisks() -> None:
+    class WithSecret(Settings):
+        pepper: SecretStr = Field(default=SecretStr("canary-1"))
+
+    shown = sources(WithSecret.model_validate({"pepper": "canary-2"}))["WEBHOOKS_PEPPER"]
+    assert shown == ("**********", "option")
+
+
+def test_a_bad_value_is_not_repeated_since_it_may_be_a_secret_in_the_wrong_place() -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        given(slots="whsec_canary")
+    assert "canary" not in refused.value.message
+
+
+def test_each_component_gets_its_configuration() -> None:
+    settings = Settings(
+        data_dir=Path("there"),
+        migrate=False,
+        slots=3,
+        kept_response_bytes=5,
+        stop_grace=6.0,
+        listen="127.0.0.1:0",
+        reflection=False,
+        max_concurrent_calls=7,
+        max_payload_bytes=8,
+    )
+
+    storage = settings.sqlite_config()
+    assert (storage.data_dir, storage.migrate) == (Path("there"), False)
+    relay = settings.relay_config()
+    assert (relay.concurrency, relay.kept_body_bytes, relay.kept_header_bytes) == (3, 5, 8192)
+    engine = settings.engine_config("engine-1")
+    assert (engine.engine, engine.slots, engine.stop_grace) == ("engine-1", 3, 6.0)
+    services = settings.services_config()
+    assert (services.max_payload_bytes, services.url_policy.allow_http) == (8, True)
+    server = settings.server_config()
+    assert (server.listen, server.reflection) == ("127.0.0.1:0", False)
+    assert (server.max_concurrent_calls, server.max_payload_bytes) == (7, 8)
+
+
+def test_keeping_no_response_keeps_no_headers_either() -> None:
+    relay = Settings(kept_response_bytes=0).relay_config()
+
+    assert (relay.kept_body_bytes, relay.kept_header_bytes) == (0, 0)

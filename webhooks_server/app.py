@@ -1,0 +1,147 @@
+"""The composition root: puts the rooms together, and runs them from start to stop."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from webhooks_server import __version__
+from webhooks_server.domain.errors import InvalidSettings
+from webhooks_server.domain.ids import IdSource
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.engine import run_engine
+from webhooks_server.ops import LogConfig, LogTelemetry, SystemClock, configure_logs
+from webhooks_server.ops.welcome import next_steps
+from webhooks_server.relay.http import open_relay
+from webhooks_server.rpc.server import RunningServer, ServerInfo, open_server
+from webhooks_server.services import build_services
+from webhooks_server.settings import Settings
+from webhooks_server.storage.sql import open_sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILES_BESIDE_REQUESTS = 256
+INTERRUPTED = 130
+FEATURES = ("sqlite", "relay")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A server that serves."""
+
+    server: RunningServer
+    telemetry: LogTelemetry
+
+
+def run(settings: Settings) -> int:
+    """Run a server until it is told to stop; returns the exit status."""
+    # A child made by fork() after gRPC has started can hang; the server never forks.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    raise_file_limit(settings.slots)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(serve(settings))
+
+
+async def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, then stop cleanly; a second one stops at once."""
+    configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
+    stop = _stop_signal()
+    async with open_app(settings) as running:
+        address = running.server.address
+        running.telemetry.fact(
+            "server.serving", address=address, version=__version__, pid=os.getpid()
+        )
+        if settings.is_development and not settings.logs_json:
+            sys.stderr.write(next_steps(address))
+        await stop.wait()
+        running.telemetry.fact("server.stopping", in_flight=0)
+        await running.server.drain(settings.stop_grace, settings.drain_delay)
+    running.telemetry.fact("server.stopped")
+    return 0
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[Running]:
+    """Open all rooms in the order in which they need each other; close them in the other order."""
+    clock = SystemClock()
+    ids = IdSource(clock.wall)
+    telemetry = LogTelemetry(clock)
+    index = MatchIndex()
+    engine_name = f"engine-{ids.uid().hex()}"
+    async with AsyncExitStack() as rooms:
+        storage = await rooms.enter_async_context(
+            open_sqlite(settings.sqlite_config(), index, clock)
+        )
+        relay = await rooms.enter_async_context(open_relay(settings.relay_config(), clock))
+        engine = await rooms.enter_async_context(
+            run_engine(
+                config=settings.engine_config(engine_name),
+                stores=storage.stores,
+                relay=relay,
+                index=index,
+                clock=clock,
+                ids=ids,
+                telemetry=telemetry,
+            )
+        )
+        services = build_services(
+            settings.services_config(), storage.stores, engine, index, clock, ids, telemetry
+        )
+        rooms.push_async_callback(services.close)
+        info = ServerInfo(
+            version=__version__,
+            server_id=engine_name,
+            start_time=clock.wall(),
+            features=FEATURES,
+        )
+        server = await rooms.enter_async_context(
+            open_server(settings.server_config(), services, info, telemetry)
+        )
+        storage.lock.announce(server.address)
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        yield Running(server=server, telemetry=telemetry)
+
+
+def raise_file_limit(slots: int) -> None:
+    """Raise the limit of open files as far as it goes; InvalidSettings where that is too low."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - does not exist everywhere
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    needed = 2 * slots + FILES_BESIDE_REQUESTS
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        message = f"{slots} slots need {needed} open files, the limit is {hard} (ulimit -n)"
+        raise InvalidSettings(message)
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return what is set by the first SIGTERM or SIGINT; the second one ends the process."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(INTERRUPTED if number is signal.SIGINT else 1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
+    return stop
+
+
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - does not exist everywhere
+
+    return uvloop.new_event_loop
