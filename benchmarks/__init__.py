@@ -1,0 +1,1 @@
+"""What the server costs, as ratios to limits measured in the same run (docs/benchmarks.md)."""
