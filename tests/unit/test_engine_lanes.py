@@ -70,7 +70,10 @@ class World:
 
     def __post_init__(self) -> None:
         self.lanes = Lanes(
-            self.index, lambda: self.now, LaneEvents(self.count_ready, self.nothing, self.nothing)
+            self.index,
+            lambda: self.now,
+            LaneEvents(self.count_ready, self.nothing, self.nothing),
+            shared_rows=0,
         )
         self.lanes.epochs = dict.fromkeys(range(4), 1)
 
@@ -138,7 +141,7 @@ class LanesAgainstStore(RuleBasedStateMachine):
     @rule()
     def read(self) -> None:
         for lane in self.world.lanes.start_refills(2):
-            limit = max(1, lane.room) + len(lane.buffer) + len(lane.out)
+            limit = max(1, self.world.lanes.room(lane)) + len(lane.buffer) + len(lane.out)
             reading = Reading(lane, lane.generation, limit, self.world.now)
             self.readings.append(Answer(reading, self.rows(lane.number, limit)))
 

@@ -77,11 +77,6 @@ class Lane:
         """Whether nothing would be lost with this object."""
         return not (self.buffer or self.out or self.dirty or self.refilling)
 
-    @property
-    def room(self) -> int:
-        """How many more rows the buffer takes."""
-        return max(0, 2 * self.max_in_flight - len(self.buffer))
-
     def drop_buffer(self) -> None:
         """Forget what is not in flight.
 

@@ -15,6 +15,8 @@ from webhooks_server.engine.lane import Lane, Row
 from webhooks_server.engine.ring import Ring
 from webhooks_server.engine.timers import Timers
 
+SHARED_ROWS = 512
+
 
 class Taken(NamedTuple):
     """A delivery that a sender has taken, and its lane."""
@@ -47,13 +49,18 @@ class Lanes:
     """The lanes of the partitions that this engine owns."""
 
     def __init__(
-        self, index: MatchIndex, monotonic: Callable[[], float], events: LaneEvents
+        self,
+        index: MatchIndex,
+        monotonic: Callable[[], float],
+        events: LaneEvents,
+        shared_rows: int = SHARED_ROWS,
     ) -> None:
         """Take the index that tells which subscriptions may send, a clock, and whom to call."""
         self.epochs: Mapping[int, int] = {}
         self._index = index
         self._monotonic = monotonic
         self._events = events
+        self._shared_rows = shared_rows
         self._lanes: dict[SubscriptionNumber, Lane] = {}
         self._hungry: dict[SubscriptionNumber, None] = {}
         self._ring = Ring()
@@ -82,11 +89,11 @@ class Lanes:
                 continue
             if delivery.due_in > 0:
                 self._arm(lane.number, now + delivery.due_in / 1_000_000)
-            elif delivery.seq <= self._highest_read or not lane.room:
+            elif delivery.seq <= self._highest_read or not self.room(lane):
                 lane.dirty = True
             else:
                 lane.buffer.append(Row(delivery, now, now))
-            self._evaluate(lane)
+            self._evaluate(lane, new=1)
 
     def take(self) -> Taken | None:
         """Take the next delivery in turn; None where no lane can send."""
@@ -103,6 +110,15 @@ class Lanes:
             self._feed(lane)
             return Taken(lane, row)
         return None
+
+    def room(self, lane: Lane) -> int:
+        """Return how many more rows a lane's buffer takes.
+
+        That is twice what it may have in flight, or its share of a few hundred where lanes are few:
+        the rows in memory are bounded, and few are read twice.
+        """
+        most = max(2 * lane.max_in_flight, self._shared_rows // len(self._lanes))
+        return max(0, most - len(lane.buffer))
 
     def put_back(self, taken: Taken) -> None:
         """Undo a take: nothing was sent."""
@@ -122,7 +138,7 @@ class Lanes:
                 lane.dirty = True
             else:
                 self._arm(lane.number, self._monotonic() + recorded.due_in / 1_000_000)
-        self._evaluate(lane)
+        self._evaluate(lane, new=1)
 
     def wake(self, number: SubscriptionNumber) -> None:
         """Read a lane afresh: rows may be due earlier, or final, or the subscription changed."""
@@ -224,7 +240,7 @@ class Lanes:
     def _end_refill(self, lane: Lane) -> None:
         lane.refilling = False
         lane.settled.clear()
-        self._evaluate(lane)
+        self._evaluate(lane, new=lane.max_in_flight)
 
     def _owned(self, number: SubscriptionNumber) -> IndexEntry | None:
         entry = self._index.get(number)
@@ -245,12 +261,13 @@ class Lanes:
         entry = self._owned(number)
         return None if entry is None else self._open(entry)
 
-    def _evaluate(self, lane: Lane) -> None:
+    def _evaluate(self, lane: Lane, *, new: int = 0) -> None:
+        """Put a lane where it belongs now; at most `new` rows more than before can be taken."""
         if not self._index.sends(lane.number):
             lane.drop_buffer()
         elif lane.ready:
             self._ring.add(lane)
-            self._events.ready(min(len(lane.buffer), lane.max_in_flight - len(lane.out)))
+            self._events.ready(min(new, len(lane.buffer), lane.max_in_flight - len(lane.out)))
         self._feed(lane)
         self._drop_if_idle(lane)
 

@@ -86,7 +86,7 @@ class Refill:
     def _reading(self, lane: Lane, share: int) -> Reading:
         # What is known is read again, so that as many rows as wanted are new (EB1).
         known = len(lane.buffer) + len(lane.out)
-        wanted = max(1, min(lane.room, share))
+        wanted = max(1, min(self._lanes.room(lane), share))
         return Reading(lane, lane.generation, wanted + known, self._clock.monotonic())
 
     async def _expire(self, lane: Lane, rows: Sequence[NewDelivery]) -> bool:
