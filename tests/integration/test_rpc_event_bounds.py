@@ -97,7 +97,7 @@ async def test_beyond_the_edge_it_is_refused(shared: Served, name: str) -> None:
     assert validated.fields == refusal.fields
 
 
-BAD = {
+BAD: Mapping[str, dict[str, object]] = {
     "no type": {"event_type": ""},
     "a type with a space": {"event_type": "a b"},
     "a type that ends in a full stop": {"event_type": "a."},
@@ -233,7 +233,7 @@ async def test_a_batch_has_at_most_3_mib_of_payloads(shared: Served) -> None:
 
 
 def nested(depth: int) -> bytes:
-    """A PublishRequest whose Struct holds this many lists in each other, which no library writes."""
+    """A PublishRequest whose Struct holds this many lists in each other."""
 
     def field(number: int, content: bytes) -> bytes:
         length, size = b"", len(content)

@@ -10,13 +10,13 @@ import grpc.aio
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.harness.contract import FILES
 from tests.harness.receiver import Receiver
 from tests.harness.requests import publish, subscribe
 from tests.harness.served import PARENT, Served, open_served, refusal_of, refused
+from tests.harness.waiting import until_async
 from webhooks.v1 import subscription_service_pb2
 from webhooks_server.domain.errors import StartError
 
@@ -29,8 +29,12 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 async def health(served: Served, service: str = "") -> int:
     request = health_pb2.HealthCheckRequest(service=service)
-    answer = await HealthStub(served.channel).Check(request, timeout=5)
-    return int(answer.status)
+    answer = await served.raw("/grpc.health.v1.Health/Check", request.SerializeToString())
+    return int(health_pb2.HealthCheckResponse.FromString(answer).status)
+
+
+async def draining(served: Served) -> bool:
+    return await health(served) == NOT_SERVING
 
 
 async def reflected(
@@ -104,6 +108,7 @@ async def test_reflection_can_be_turned_off(tmp_path: Path) -> None:
 async def test_a_malformed_reflection_request_is_an_invalid_argument(
     shared: Served, name: str
 ) -> None:
+    call: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
     call = shared.channel.stream_stream(f"/{name}/ServerReflectionInfo", None, None)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         async for _ in call(iter([b"\xff"]), timeout=5):
@@ -118,6 +123,7 @@ async def test_a_malformed_health_request_is_an_invalid_argument(shared: Served)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await shared.raw("/grpc.health.v1.Health/Check", b"\xff")
     assert refusal_of(failed.value).reason == "INVALID_FIELD"
+    call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
     call = shared.channel.unary_stream("/grpc.health.v1.Health/Watch", None, None)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         async for _ in call(b"\xff", timeout=5):
@@ -163,19 +169,18 @@ async def test_draining_refuses_new_calls_and_waits_for_those_that_run(
     )
     running = asyncio.ensure_future(_answer(ping))
     await receiver.got(1)
-    draining = asyncio.ensure_future(served.server.drain(10))
-    while await health(served) == SERVING:
-        await asyncio.sleep(0.01)
+    drained = asyncio.ensure_future(served.server.drain(10))
+    await until_async(lambda: draining(served))
     for service in SERVICES:
         assert await health(served, service) == NOT_SERVING
     refusal = await refused(served.publisher.Publish(publish()))
     assert refusal.code is grpc.StatusCode.UNAVAILABLE
     assert refusal.reason == "SHUTTING_DOWN"
     assert "RetryInfo" in refusal.details
-    assert not draining.done()
+    assert not drained.done()
     receiver.gate.set()
     assert (await running).attempt.response_status_code == 200
-    assert await draining
+    assert await drained
 
 
 async def _answer(
@@ -199,21 +204,21 @@ async def test_draining_does_not_wait_for_ever(served: Served, receiver: Receive
 
 
 async def test_calls_are_served_during_the_delay_of_a_drain(served: Served) -> None:
-    draining = asyncio.ensure_future(served.server.drain(1, delay=0.3))
-    while await health(served) == SERVING:
-        await asyncio.sleep(0.01)
+    drained = asyncio.ensure_future(served.server.drain(1, delay=0.3))
+    await until_async(lambda: draining(served))
     await served.publisher.Publish(publish())
-    assert await draining
+    assert await drained
     assert (await refused(served.publisher.Publish(publish()))).reason == "SHUTTING_DOWN"
 
 
 async def test_a_watcher_sees_the_drain(served: Served) -> None:
-    call = HealthStub(served.channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
-    seen = [int((await call.read()).status)]
+    watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+    watch = served.channel.unary_stream("/grpc.health.v1.Health/Watch", None, None)
+    answers = aiter(watch(b"", timeout=10))
+    seen = [health_pb2.HealthCheckResponse.FromString(await anext(answers)).status]
     await served.server.drain(1)
-    seen.append(int((await call.read()).status))
+    seen.append(health_pb2.HealthCheckResponse.FromString(await anext(answers)).status)
     assert seen == [SERVING, NOT_SERVING]
-    call.cancel()
 
 
 async def test_a_busy_server_says_that_it_is_healthy(tmp_path: Path, receiver: Receiver) -> None:

@@ -16,7 +16,8 @@ from google.rpc import error_details_pb2
 from tests.harness.contract import methods, path_of, valid_request
 from tests.harness.requests import create, publish
 from tests.harness.served import PARENT, Served, open_served, refusal_of, refused
-from webhooks.v1 import admin_service_pb2, event_pb2, publisher_service_pb2
+from tests.harness.waiting import until, until_async
+from webhooks.v1 import admin_service_pb2, event_pb2, publisher_service_pb2, subscription_pb2
 from webhooks.v1 import subscription_service_pb2 as service_pb
 from webhooks_server.domain.errors import (
     DatabaseDamaged,
@@ -301,7 +302,8 @@ async def test_an_error_stays_whole_whatever_a_caller_sends(shared: Served) -> N
     assert "events[0].event_type" in refusal.fields
     mask = FieldMask(paths=["🙂" * 1000 + str(number) for number in range(100)])
     update = service_pb.UpdateSubscriptionRequest(
-        subscription={"name": f"{PARENT}/subscriptions/s"}, update_mask=mask
+        subscription=subscription_pb2.Subscription(name=f"{PARENT}/subscriptions/s"),
+        update_mask=mask,
     )
     refusal = await refused(shared.subscriptions.UpdateSubscription(update))
     assert refusal.reason == "INVALID_UPDATE_MASK"
@@ -331,8 +333,7 @@ async def test_beyond_its_capacity_the_server_refuses_and_recovers(tmp_path: Pat
         failing.gate = asyncio.Event()
         running = [asyncio.ensure_future(refused(served.publisher.Publish(publish())))]
         running += [asyncio.ensure_future(refused(served.publisher.Publish(publish())))]
-        while failing.entered < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: failing.entered == 2)
         refusal = await refused(served.publisher.Publish(publish()))
         assert refusal.code is Code.UNAVAILABLE
         assert refusal.reason == "SERVER_OVERLOADED"
@@ -370,11 +371,13 @@ async def test_a_caller_that_goes_away_frees_its_place(tmp_path: Path) -> None:
     failing.error = NotFound("webhooks.v1.Thing", "a")
     async with open_served(tmp_path, front=failing.front, max_concurrent_calls=1) as served:
         call = served.publisher.Publish(publish())
-        while not failing.entered:
-            await asyncio.sleep(0.01)
+        await until(lambda: failing.entered == 1)
         call.cancel()
         failing.gate.set()
-        async with asyncio.timeout(5):
-            while (await refused(served.publisher.Publish(publish()))).code is Code.UNAVAILABLE:
-                await asyncio.sleep(0.01)
+
+        async def free() -> bool:
+            refusal = await refused(served.publisher.Publish(publish()))
+            return refusal.code is Code.NOT_FOUND
+
+        await until_async(free)
         assert served.telemetry.faults == []

@@ -13,12 +13,12 @@ _EMPTY_PAYLOAD = b"{}"
 _UNSUPPORTED = "is not supported yet"
 
 
-async def read_event_input(
+def read_event_input(
     message: pb.EventInput, tenant: TenantId, prefix: str, traceparent: str, violations: Violations
 ) -> tuple[Event, EventFields]:
     """Read an event as its publisher handed it over; what cannot be read is a violation."""
     kind = message.WhichOneof("payload")
-    payload = await _read_payload(message, kind, f"{prefix}data", violations)
+    payload = _read_payload(message, kind, f"{prefix}data", violations)
     content_type = message.data_content_type
     if kind == "data_bytes" and not content_type:
         violations.add(f"{prefix}data_content_type", "is required with data_bytes")
@@ -67,7 +67,7 @@ def event_message(event: Event, *, full: bool) -> pb.Event:
     return message
 
 
-async def _read_payload(
+def _read_payload(
     message: pb.EventInput, kind: str | None, path: str, violations: Violations
 ) -> bytes:
     if kind == "data_json":
@@ -77,7 +77,7 @@ async def _read_payload(
     if kind is None:
         return _EMPTY_PAYLOAD
     try:
-        return await render_struct(message.data)
+        return render_struct(message.data)
     except NotJson as problem:
         violations.add(path, str(problem))
         return _EMPTY_PAYLOAD

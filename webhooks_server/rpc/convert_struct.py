@@ -4,13 +4,10 @@ Compact, keys sorted; numbers that are whole and below 2^53 without a fraction, 
 every number as a double.
 """
 
-import asyncio
 import json
 import math
 
 from google.protobuf.struct_pb2 import Struct, Value
-
-from webhooks_server.services.event_checks import INLINE_BYTES
 
 _EXACT = 2**53
 _ENCODER = json.JSONEncoder(
@@ -24,14 +21,8 @@ class NotJson(ValueError):
     """A value that JSON cannot express."""
 
 
-async def render_struct(data: Struct) -> bytes:
+def render_struct(data: Struct) -> bytes:
     """Return the JSON text in UTF-8; raises NotJson, which says why there is none."""
-    if data.ByteSize() <= INLINE_BYTES:
-        return _render(data)
-    return await asyncio.to_thread(_render, data)
-
-
-def _render(data: Struct) -> bytes:
     return _ENCODER.encode(_object(data)).encode()
 
 

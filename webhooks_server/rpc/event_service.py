@@ -1,12 +1,14 @@
 """EventService: check, call, map."""
 
+from webhooks.v1 import event_pb2
 from webhooks.v1 import event_service_pb2 as pb
 from webhooks_server.domain.errors import invalid
-from webhooks_server.domain.ids import TenantId
+from webhooks_server.domain.ids import EventId, TenantId
 from webhooks_server.rpc import names
 from webhooks_server.rpc.call import Call
 from webhooks_server.rpc.convert_event import event_message, read_event_input
 from webhooks_server.rpc.pages import Pages
+from webhooks_server.rpc.requests import read_aside
 from webhooks_server.rpc.views import is_full_event
 from webhooks_server.services import Services
 from webhooks_server.services.events import ExplainDraft, Explained
@@ -45,24 +47,29 @@ class EventServicer:
         """Say of every subscription whether an event reaches it."""
         tenant = names.read_tenant(request.parent, "parent")
         asked = self._pages.read(request)
-        page = await self._events.explain(await _read_subject(request, tenant), asked)
+        if request.HasField("event_input"):
+            draft = await read_aside(_read_draft, request.event_input, tenant)
+            page = await self._events.explain_draft(draft, asked)
+        else:
+            event = _read_stored(request, tenant)
+            page = await self._events.explain_stored(tenant, event, asked)
         shown, token = self._pages.fill(
             request, page, _explanation, lambda one: one.explanation.entry.number
         )
         return pb.ExplainMatchResponse(explanations=shown, next_page_token=token)
 
 
-async def _read_subject(request: pb.ExplainMatchRequest, tenant: TenantId) -> ExplainDraft:
-    if request.WhichOneof("subject") != "event_input":
-        event_tenant, event = names.read_event(request.event, "event")
-        if event_tenant != tenant:
-            raise invalid("event", "must belong to the tenant that parent names")
-        return ExplainDraft(tenant=tenant, stored=event)
+def _read_stored(request: pb.ExplainMatchRequest, tenant: TenantId) -> EventId:
+    event_tenant, event = names.read_event(request.event, "event")
+    if event_tenant != tenant:
+        raise invalid("event", "must belong to the tenant that parent names")
+    return event
+
+
+def _read_draft(message: event_pb2.EventInput, tenant: TenantId) -> ExplainDraft:
     violations = Violations()
-    read, fields = await read_event_input(
-        request.event_input, tenant, "event_input.", "", violations
-    )
-    return ExplainDraft(tenant=tenant, event=read, fields=fields, unreadable=violations.found())
+    event, fields = read_event_input(message, tenant, "event_input.", "", violations)
+    return ExplainDraft(event=event, fields=fields, unreadable=violations.found())
 
 
 def _explanation(explained: Explained) -> pb.ExplainMatchResponse.Explanation:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from webhooks.v1 import event_pb2
 from webhooks.v1 import publisher_service_pb2 as pb
 from webhooks_server.domain.bounds import MAX_BATCH_EVENTS
 from webhooks_server.domain.errors import invalid
@@ -11,7 +10,7 @@ from webhooks_server.rpc import names
 from webhooks_server.rpc.call import Call
 from webhooks_server.rpc.convert_event import read_event_input
 from webhooks_server.rpc.convert_times import timestamp
-from webhooks_server.rpc.requests import require
+from webhooks_server.rpc.requests import read_aside, require
 from webhooks_server.services import Services
 from webhooks_server.services.publishing import PublishDraft
 from webhooks_server.services.violations import Violations
@@ -27,7 +26,7 @@ class PublisherServicer:
     async def Publish(self, request: pb.PublishRequest, call: Call) -> pb.PublishResponse:
         """Accept one event."""
         require(request, "event")
-        draft = await _read(request.parent, [request.event], "event.", call)
+        draft = await read_aside(_read_one, request, call.traceparent)
         accepted = await self._accept(draft, validate_only=request.validate_only)
         return _response(accepted[0])
 
@@ -40,7 +39,7 @@ class PublisherServicer:
             raise invalid(
                 "events", f"must have 1 to {MAX_BATCH_EVENTS} events, has {len(request.events)}"
             )
-        draft = await _read(request.parent, request.events, "events[{}].", call)
+        draft = await read_aside(_read_batch, request, call.traceparent)
         accepted = await self._accept(draft, validate_only=request.validate_only)
         return pb.BatchPublishResponse(results=[_response(one) for one in accepted])
 
@@ -50,14 +49,21 @@ class PublisherServicer:
         return await self._publishing.publish(draft)
 
 
-async def _read(
-    parent: str, inputs: Sequence[event_pb2.EventInput], prefix: str, call: Call
-) -> PublishDraft:
-    tenant = names.read_tenant(parent, "parent")
+def _read_one(request: pb.PublishRequest, traceparent: str) -> PublishDraft:
+    tenant = names.read_tenant(request.parent, "parent")
+    violations = Violations()
+    event, fields = read_event_input(request.event, tenant, "event.", traceparent, violations)
+    return PublishDraft(
+        tenant=tenant, events=(event,), fields=(fields,), unreadable=violations.found()
+    )
+
+
+def _read_batch(request: pb.BatchPublishRequest, traceparent: str) -> PublishDraft:
+    tenant = names.read_tenant(request.parent, "parent")
     violations = Violations()
     read = [
-        await read_event_input(one, tenant, prefix.format(position), call.traceparent, violations)
-        for position, one in enumerate(inputs)
+        read_event_input(one, tenant, f"events[{position}].", traceparent, violations)
+        for position, one in enumerate(request.events)
     ]
     return PublishDraft(
         tenant=tenant,

@@ -15,7 +15,7 @@ from webhooks_server.rpc.convert_subscription import (
 )
 from webhooks_server.rpc.convert_times import read_duration
 from webhooks_server.rpc.pages import Pages
-from webhooks_server.rpc.requests import read_request_key, require
+from webhooks_server.rpc.requests import read_aside, read_request_key, require
 from webhooks_server.rpc.update_mask import read_update_mask
 from webhooks_server.services import Services
 from webhooks_server.services.pings import TestDraft
@@ -78,11 +78,11 @@ class SubscriptionServicer:
             request.subscription.name, "subscription.name"
         )
         paths = read_update_mask(request)
-        draft = read_draft(request.subscription, tenant, subscription)
+        draft = read_draft(request.subscription, tenant, None)
         change = _change(request, tenant)
         subscriptions = self._subscriptions
         update = subscriptions.create_or_update if request.allow_missing else subscriptions.update
-        changed = await update(draft, paths, change)
+        changed = await update(subscription, draft, paths, change)
         return pb.UpdateSubscriptionResponse(
             subscription=subscription_message(changed.subscription), secret=changed.secret
         )
@@ -132,20 +132,7 @@ class SubscriptionServicer:
         self, request: pb.TestSubscriptionRequest, call: Call
     ) -> pb.TestSubscriptionResponse:
         """Send an event to this subscription alone."""
-        tenant, subscription = names.read_subscription(request.name, "name")
-        violations = Violations()
-        payload = b"{}"
-        try:
-            payload = await render_struct(request.data)
-        except NotJson as problem:
-            violations.add("data", str(problem))
-        draft = TestDraft(
-            tenant=tenant,
-            subscription=subscription,
-            event_type=request.event_type,
-            payload=payload,
-            unreadable=violations.found(),
-        )
+        draft = await read_aside(_read_test, request)
         delivery = await self._pings.test(draft)
         return pb.TestSubscriptionResponse(delivery=delivery_message(delivery, full=False))
 
@@ -177,3 +164,20 @@ def _change(
     request: pb.CreateSubscriptionRequest | pb.UpdateSubscriptionRequest, tenant: TenantId
 ) -> Change:
     return Change(request=read_request_key(request, tenant), dry_run=request.validate_only)
+
+
+def _read_test(request: pb.TestSubscriptionRequest) -> TestDraft:
+    tenant, subscription = names.read_subscription(request.name, "name")
+    violations = Violations()
+    payload = b"{}"
+    try:
+        payload = render_struct(request.data)
+    except NotJson as problem:
+        violations.add("data", str(problem))
+    return TestDraft(
+        tenant=tenant,
+        subscription=subscription,
+        event_type=request.event_type,
+        payload=payload,
+        unreadable=violations.found(),
+    )

@@ -11,34 +11,52 @@ Result = TypeVar("Result")
 
 
 class Background:
-    """The tasks that nobody waits for."""
+    """The tasks that nobody waits for, or not for long enough."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         """Take where failures are told."""
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[object]] = set()
+        self._needless: set[asyncio.Task[object]] = set()
 
-    def start(self, name: str, work: Coroutine[object, object, object]) -> None:
-        """Run work to its end; its failure is told and changes nothing."""
+    def start(
+        self, name: str, work: Coroutine[object, object, object], *, needed: bool = True
+    ) -> None:
+        """Run work to its end; its failure is told and changes nothing.
+
+        At the stop it is waited for where it is needed, and dropped where it is not.
+        """
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        self._keep(task)
+        if not needed:
+            self._needless.add(task)
+        task.add_done_callback(self._told)
 
     async def shielded(self, work: Coroutine[object, object, Result]) -> Result:
         """Return what work returns; it is finished even where the caller goes away first."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(task)
         return await asyncio.shield(task)
 
-    async def close(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
+    async def close(self, grace: float) -> None:
+        """Wait for what is needed, at most `grace` seconds; cancel the rest."""
+        for task in self._needless:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[object]) -> None:
+    def _keep(self, task: asyncio.Task[Result]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Result]) -> None:
         self._tasks.discard(task)
+        self._needless.discard(task)
+
+    def _told(self, task: asyncio.Task[object]) -> None:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, WebhooksError):
             self._telemetry.fact("background.failed", work=task.get_name(), reason=error.reason)

@@ -27,7 +27,7 @@ class ServicesConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases. close() ends what nobody waits for, before the stores and the engine go."""
+    """The use cases; close() comes before the end of the engine and the stores they stand on."""
 
     admin: Admin
     deliveries: Deliveries
@@ -38,9 +38,12 @@ class Services:
     subscriptions: Subscriptions
     background: Background
 
-    async def close(self) -> None:
-        """Cancel the pings that are still under way and wait for their end."""
-        await self.background.close()
+    async def close(self, grace: float = 35.0) -> None:
+        """Wait for the pings that are under way, at most `grace` seconds.
+
+        The longest request takes 30 seconds; a ping that is cut off is sent once more later.
+        """
+        await self.background.close(grace)
 
 
 def build_services(

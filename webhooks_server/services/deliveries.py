@@ -1,5 +1,6 @@
 """Deliveries as they are read back, and what can be done to one by hand."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -86,8 +87,7 @@ class Deliveries:
         retried = await self._store.retry(
             known(key.tenant), key.subscription, key.uid, request=request
         )
-        subscription = await self._subscriptions.get(key.tenant, key.subscription)
-        self._engine.wake(subscription.number)
+        await self._wake(key)
         self._told("delivery.retried", retried)
         return (await self._with_reasons([retried]))[0]
 
@@ -96,6 +96,12 @@ class Deliveries:
         cancelled = await self._store.cancel(known(key.tenant), key.subscription, key.uid)
         self._told("delivery.cancelled", cancelled)
         return cancelled
+
+    async def _wake(self, key: DeliveryKey) -> None:
+        # Deleted since then: nothing is left to be sent.
+        with contextlib.suppress(NotFound):
+            subscription = await self._subscriptions.get(key.tenant, key.subscription)
+            self._engine.wake(subscription.number)
 
     async def _with_reasons(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Say of those that are held why: a store knows only why one is final."""

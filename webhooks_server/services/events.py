@@ -11,7 +11,7 @@ from webhooks_server.domain.match_index import Explanation, MatchIndex
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.ports import DeliveryStore, EventStore, SubscriptionStore
 from webhooks_server.services.catching_up import catch_up
-from webhooks_server.services.event_checks import EventFields, check_event
+from webhooks_server.services.event_checks import EventFields, check_events
 from webhooks_server.services.tenants import known, known_or_all
 from webhooks_server.services.violations import Violations
 
@@ -21,17 +21,14 @@ FILTER_FIELDS = {
     "subject": Field(kind=Kind.TEXT),
     "source": Field(kind=Kind.TEXT),
 }
-_INPUT_FIELDS = EventFields(prefix="event_input.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainDraft:
-    """What is to be explained: a stored event by its id, or one that is not published."""
+    """An event that is not published; `unreadable` holds what the front door found wrong."""
 
-    tenant: TenantId
-    stored: EventId | None = None
-    event: Event | None = None
-    fields: EventFields = _INPUT_FIELDS
+    event: Event
+    fields: EventFields
     unreadable: tuple[Violation, ...] = ()
 
 
@@ -73,13 +70,25 @@ class Events:
         terms = parse_filter(filter_text, FILTER_FIELDS)
         return await self._events.list(known_or_all(tenant), terms, page, full=full)
 
-    async def explain(self, draft: ExplainDraft, page: PageRequest) -> Page[Explained]:
-        """Return what every subscription of the tenant makes of an event, the newest first."""
-        event = await self._explained_event(draft)
+    async def explain_stored(
+        self, tenant: TenantId, event: EventId, page: PageRequest
+    ) -> Page[Explained]:
+        """Return what every subscription makes of a stored event, the newest first."""
+        return await self._explained(await self._events.get(known(tenant), event), page)
+
+    async def explain_draft(self, draft: ExplainDraft, page: PageRequest) -> Page[Explained]:
+        """Return what every subscription would make of an event, the newest first."""
+        known(draft.event.tenant)
+        violations = Violations(draft.unreadable)
+        await check_events([draft.event], [draft.fields], self._largest_payload, violations)
+        violations.raise_any()
+        return await self._explained(draft.event, page)
+
+    async def _explained(self, event: Event, page: PageRequest) -> Page[Explained]:
         await catch_up(self._index, self._subscriptions)
         found = [
             one
-            for one in self._index.explain(draft.tenant, event.event_type)
+            for one in self._index.explain(event.tenant, event.event_type)
             if page.before is None or one.entry.number < page.before
         ]
         shown = found[: page.size]
@@ -90,18 +99,6 @@ class Events:
             for one in shown
         ]
         return Page(items=items, next_before=shown[-1].entry.number if more else None)
-
-    async def _explained_event(self, draft: ExplainDraft) -> Event:
-        known(draft.tenant)
-        violations = Violations(draft.unreadable)
-        if draft.event is not None:
-            await check_event(draft.event, draft.fields, self._largest_payload, violations)
-            violations.raise_any()
-            return draft.event
-        if draft.stored is None:
-            violations.add("event", "or event_input is required")
-        violations.raise_any()
-        return await self._events.get(draft.tenant, draft.stored or EventId(""))
 
     async def _delivery_names(self, event: Event, shown: Sequence[Explanation]) -> dict[int, str]:
         if not event.seq:

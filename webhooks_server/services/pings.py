@@ -12,7 +12,7 @@ from webhooks_server.domain.subscription import JSON_CONTENT_TYPE, State, Subscr
 from webhooks_server.domain.times import SECOND
 from webhooks_server.ports import DeliveryStore, Engine, EventStore, SubscriptionStore
 from webhooks_server.services.background import Background
-from webhooks_server.services.event_checks import EventFields, check_event
+from webhooks_server.services.event_checks import EventFields, check_events
 from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
@@ -79,7 +79,7 @@ class Pings:
         known(draft.tenant)
         event = self._event(draft.tenant, draft.event_type, draft.payload)
         violations = Violations(draft.unreadable)
-        await check_event(event, _TEST_FIELDS, self._largest_payload, violations)
+        await check_events([event], [_TEST_FIELDS], self._largest_payload, violations)
         violations.raise_any()
         found = await self._enabled(draft.tenant, draft.subscription)
         publish = Publish(

@@ -12,7 +12,7 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.ports import Clock, Engine, EventStore, SubscriptionStore
 from webhooks_server.services.background import Background
 from webhooks_server.services.catching_up import catch_up
-from webhooks_server.services.event_checks import EventFields, check_event
+from webhooks_server.services.event_checks import EventFields, check_events
 from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
@@ -67,7 +67,7 @@ class Publishing:
         except asyncio.CancelledError:
             # The caller went away, yet the commit may stand: the deliveries shall not wait for the
             # engine to find them by itself.
-            self._background.start("publish.wake", self._wake_later(publish))
+            self._background.start("publish.wake", self._wake_later(publish), needed=False)
             raise
         self._engine.accepted(accepted)
         return accepted
@@ -87,10 +87,7 @@ class Publishing:
             problem = f"must have 1 to {MAX_BATCH_EVENTS} events, has {len(events)}"
             violations.add("events", problem)
             violations.raise_any()
-        for event, fields in zip(events, draft.fields, strict=True):
-            await check_event(event, fields, self._largest_payload, violations)
-            if violations.is_full:
-                break
+        await check_events(events, draft.fields, self._largest_payload, violations)
         size = sum([len(event.payload) for event in events])
         if size > MAX_BATCH_BYTES:
             violations.add(

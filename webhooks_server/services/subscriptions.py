@@ -111,12 +111,15 @@ class Subscriptions:
         return await self._store.list(known_or_all(tenant), terms, page)
 
     async def update(
-        self, draft: SubscriptionDraft, paths: frozenset[str], change: Change
+        self,
+        subscription: SubscriptionId,
+        draft: SubscriptionDraft,
+        paths: frozenset[str],
+        change: Change,
     ) -> Changed:
         """Change the fields at these paths; raises NotFound, EtagMismatch, ResourceExists."""
         known(draft.tenant)
         Violations(draft.unreadable).raise_any()
-        subscription_id = _given_id(draft)
 
         def applied(current: Subscription) -> Subscription:
             _check_etag(current, draft.etag)
@@ -124,7 +127,7 @@ class Subscriptions:
 
         updated = await self._store.update(
             draft.tenant,
-            subscription_id,
+            subscription,
             applied,
             request=change.request,
             dry_run=change.dry_run,
@@ -134,21 +137,25 @@ class Subscriptions:
         return Changed(subscription=updated)
 
     async def create_or_update(
-        self, draft: SubscriptionDraft, paths: frozenset[str], change: Change
+        self,
+        subscription: SubscriptionId,
+        draft: SubscriptionDraft,
+        paths: frozenset[str],
+        change: Change,
     ) -> Changed:
         """Change a subscription, or create it, without a ping, where there is none."""
         if draft.etag:
             # Whoever gives an etag has seen one that exists.
-            return await self.update(draft, paths, change)
+            return await self.update(subscription, draft, paths, change)
         creation = replace(change, request=_creation_key(change.request))
         try:
-            return await self.create(draft, creation, skip_ping=True)
+            return await self.create(replace(draft, id=subscription), creation, skip_ping=True)
         except (ResourceExists, InvalidArgument) as not_created:
             if not_created.reason == "REQUEST_ID_REUSED":
                 raise
             # Most often because it exists, where the draft need not be whole either.
             try:
-                return await self.update(draft, paths, change)
+                return await self.update(subscription, draft, paths, change)
             except NotFound:
                 raise not_created from None
 
@@ -219,12 +226,6 @@ class Subscriptions:
     def _told(self, fact: str, subscription: Subscription) -> None:
         self._engine.changed()
         self._telemetry.fact(fact, tenant=subscription.tenant, subscription=subscription.id)
-
-
-def _given_id(draft: SubscriptionDraft) -> SubscriptionId:
-    if draft.id is None:
-        raise NotFound("webhooks.v1.Subscription", f"tenants/{draft.tenant}/subscriptions/")
-    return draft.id
 
 
 def _check_etag(current: Subscription, etag: str) -> None:
