@@ -1,7 +1,7 @@
 """Copying the database while it is written, by SQLite's own means (engine.md, EA5)."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,19 +20,19 @@ def copy_database(connection: Connection, directory: Path, now: Instant) -> Back
     Raises StoreUnavailable where the copy cannot be written, and DatabaseDamaged where what was
     copied is not sound.
     """
-    directory.mkdir(mode=0o700, exist_ok=True)
     moment = datetime.fromtimestamp(now / 1_000_000, UTC)
     finished = directory / f"{moment:%Y%m%dT%H%M%S.%fZ}.db"
     unfinished = finished.with_suffix(".part")
-    unfinished.touch(mode=0o600)
     try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        unfinished.touch(mode=0o600)
         _copy(driver_of(connection), unfinished)
         unfinished.rename(finished)
-    except sqlite3.Error as error:
+        sync_directory(directory)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise StoreUnavailable("the backup could not be written") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-    sync_directory(directory)
     return Backup(path=str(finished.absolute()), size=finished.stat().st_size)
 
 

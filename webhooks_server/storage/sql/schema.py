@@ -140,6 +140,7 @@ subscriptions = Table(
     _time("update_time"),
     UniqueConstraint("tenant", "id"),
     Index("subscriptions_by_version", "version"),
+    Index("subscriptions_by_tenant", "tenant", "number"),
     # Same URL and same set of patterns: once per tenant, as long as it lives.
     Index(
         "subscriptions_by_target",

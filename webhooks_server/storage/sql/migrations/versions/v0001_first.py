@@ -115,6 +115,7 @@ def _create_subscriptions() -> None:
         sqlite_where=sa.text("deleted = 0"),
         postgresql_where=sa.text("deleted = 0"),
     )
+    op.create_index("subscriptions_by_tenant", "subscriptions", ["tenant", "number"], unique=False)
     op.create_index("subscriptions_by_version", "subscriptions", ["version"], unique=False)
 
 

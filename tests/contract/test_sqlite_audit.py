@@ -1,0 +1,174 @@
+"""Each kind of damage, planted by hand, is named by the audit; and backups hold what was there."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.harness.shelf import Shelf, StandingClock
+from webhooks_server.domain.audit import Backup
+from webhooks_server.domain.delivery import DeliveryState, NewDelivery
+from webhooks_server.domain.errors import StoreUnavailable
+from webhooks_server.domain.ids import DEFAULT_TENANT, EventId, delivery_id
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.storage.sql import SqliteConfig, open_sqlite
+
+# As a copy by hand may leave it.
+WITHOUT_CONSTRAINTS = """
+CREATE TABLE copy AS SELECT * FROM deliveries;
+DROP TABLE deliveries;
+ALTER TABLE copy RENAME TO deliveries;
+INSERT INTO deliveries SELECT * FROM deliveries WHERE seq = 1;
+"""
+
+
+def mismatch(matched: int, found: int, owed: int) -> str:
+    """The sentence about the event whose first delivery is damaged."""
+    return (
+        f"event tenants/default/events/a matched {matched} subscriptions, but has {found} first"
+        f" deliveries, and its fan-out owes {owed}"
+    )
+
+
+@pytest.fixture
+async def rows(sqlite: Shelf) -> list[NewDelivery]:
+    """Three deliveries: one waits, one is tried again, one succeeded."""
+    subscriber = await sqlite.subscribe("sub")
+    await sqlite.own()
+    made = [one.deliveries[0] for one in await sqlite.publish("a", "b", "c")]
+    await sqlite.record(subscriber, made[1], state=DeliveryState.PENDING, due_in=9)
+    await sqlite.record(subscriber, made[2])
+    await sqlite.audited()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (
+            "DELETE FROM deliveries WHERE seq = 1",
+            mismatch(1, 0, 0),
+        ),
+        (
+            "UPDATE events SET matched_count = 5 WHERE id = 'a'",
+            mismatch(5, 1, 0),
+        ),
+        (
+            "INSERT INTO fanouts VALUES (1, 'default', 1, x'0100000002000000', 0)",
+            mismatch(1, 1, 2),
+        ),
+        (
+            "INSERT INTO fanouts VALUES (1, 'default', 1, x'01000000', 1)",
+            "the fan-out of event 1 stands at 1 of 1, or its event does not exist",
+        ),
+        (
+            "INSERT INTO fanouts VALUES (77, 'default', 1, x'01000000', 0)",
+            "the fan-out of event 77 stands at 0 of 1, or its event does not exist",
+        ),
+        (
+            "DELETE FROM attempts WHERE delivery_seq = 2",
+            "delivery {1} counts 1 attempts, but has 0, numbered up to 0",
+        ),
+        (
+            "UPDATE attempts SET number = 2 WHERE delivery_seq = 2",
+            "delivery {1} counts 1 attempts, but has 1, numbered up to 2",
+        ),
+        (
+            "UPDATE deliveries SET attempt_count = 3 WHERE seq = 2",
+            "delivery {1} counts 3 attempts, but has 1, numbered up to 1",
+        ),
+        (
+            "UPDATE attempts SET delivery_seq = 99 WHERE delivery_seq = 2",
+            "1 attempts are of the delivery 99, which does not exist",
+        ),
+        (
+            "UPDATE deliveries SET state = 9 WHERE seq = 1",
+            "delivery {0} has the unknown state 9",
+        ),
+        (
+            "UPDATE deliveries SET complete_time = NULL WHERE seq = 3",
+            "delivery {2} is final without a complete_time",
+        ),
+        (
+            "UPDATE deliveries SET complete_time = 1 WHERE seq = 1",
+            "delivery {0} is pending, but has a complete_time",
+        ),
+        (
+            "DELETE FROM events WHERE seq = 1",
+            "delivery {0} is of the event 1, which does not exist",
+        ),
+        (
+            "UPDATE deliveries SET subscription = 77 WHERE seq = 1",
+            "delivery {0} is for the subscription 77, which does not exist",
+        ),
+        (
+            "UPDATE deliveries SET partition = 9 WHERE seq = 1",
+            "delivery {0} lies in partition 9, its subscription in 1",
+        ),
+        (
+            "UPDATE events SET tenant = 'other' WHERE seq = 1",
+            "delivery {0} of tenant default joins an event of other and a subscription of default",
+        ),
+        (
+            WITHOUT_CONSTRAINTS,
+            "event 1 has 2 deliveries to subscription 1 with replay 0",
+        ),
+    ],
+)
+async def test_damage_is_named(
+    sqlite: Shelf, rows: list[NewDelivery], tmp_path: Path, damage: str, sentence: str
+) -> None:
+    stranger = sqlite3.connect(tmp_path / "data" / "webhooks.db")
+    stranger.executescript(damage)
+    stranger.close()
+    expected = sentence.format(*(delivery_id(row.uid) for row in rows))
+    everything = await sqlite.stores.control.audit(None)
+    assert expected in everything.violations
+
+
+async def test_at_most_20_violations(
+    sqlite: Shelf, rows: list[NewDelivery], tmp_path: Path
+) -> None:
+    await sqlite.publish(*(f"e{number}" for number in range(30)))
+    stranger = sqlite3.connect(tmp_path / "data" / "webhooks.db")
+    stranger.executescript("UPDATE deliveries SET attempt_count = 7, complete_time = 1")
+    stranger.close()
+    report = await sqlite.stores.control.audit(None)
+    assert len(report.violations) == 20
+    assert report.deliveries == 33
+
+
+async def test_a_backup_made_while_others_write_is_whole(sqlite: Shelf, tmp_path: Path) -> None:
+    await sqlite.subscribe("sub")
+    await sqlite.publish("before")
+    making = asyncio.ensure_future(sqlite.stores.control.backup())
+    await asyncio.gather(*(sqlite.publish(f"e{number}") for number in range(50)))
+    restored = restore(await making, tmp_path / "data" / "backups", tmp_path / "restored")
+    config, index, clock = SqliteConfig(data_dir=restored), MatchIndex(), StandingClock()
+    async with open_sqlite(config, index, clock) as opened:
+        shelf = Shelf(opened.stores, clock, index)
+        await shelf.audited()
+        event = await opened.stores.events.get(DEFAULT_TENANT, EventId("before"))
+        assert event.delivery_count == 1
+
+
+def restore(made: Backup, backups: Path, directory: Path) -> Path:
+    """See that a backup is where it says, alone, and make it the database of a new directory."""
+    backup = Path(made.path)
+    assert [str(one) for one in backups.iterdir()] == [made.path]
+    assert made.size == backup.stat().st_size
+    assert backup.stat().st_mode & 0o077 == 0
+    directory.mkdir()
+    backup.rename(directory / "webhooks.db")
+    return directory
+
+
+async def test_a_backup_that_cannot_be_written_leaves_nothing(
+    sqlite: Shelf, tmp_path: Path
+) -> None:
+    backups = tmp_path / "data" / "backups"
+    backups.write_text("a file in the place of the directory")
+    with pytest.raises(StoreUnavailable):
+        await sqlite.stores.control.backup()
+    await sqlite.publish("goes on")

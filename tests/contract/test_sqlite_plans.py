@@ -1,0 +1,132 @@
+"""What engines and callers wait for goes by an index, whatever the tables hold."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy import event as events_of_sqlalchemy
+
+from tests.harness.shelf import Shelf, event, publish_of
+from webhooks_server.domain.delivery import DeliveryState
+from webhooks_server.domain.filters import Term
+from webhooks_server.domain.ids import (
+    DEFAULT_TENANT,
+    EventId,
+    EventSeq,
+    SubscriptionId,
+    SubscriptionNumber,
+    Version,
+)
+from webhooks_server.domain.lanes import LaneRead, Settlement
+from webhooks_server.domain.paging import PageRequest
+from webhooks_server.domain.times import Micros
+from webhooks_server.ports import Stores
+
+SUB = SubscriptionId("sub")
+NUMBER = SubscriptionNumber(1)
+UID = bytes(16)
+PAGE = PageRequest(size=10, before=1000)
+LANE = LaneRead(subscription=NUMBER, partition=1, limit=10)
+GROWING = ("deliveries", "events", "attempts", "subscriptions", "subscription_patterns")
+SETTLEMENT = Settlement(
+    subscription=NUMBER,
+    partition=1,
+    epoch=1,
+    state=DeliveryState.EXPIRED,
+    reason="max_age",
+    min_age=Micros(1),
+)
+
+
+@contextmanager
+def plans() -> Iterator[list[str]]:
+    """Collect what SQLite does for every statement meanwhile: a line for each table it touches."""
+    lines: list[str] = []
+
+    def explain(
+        _: object,
+        cursor: sqlite3.Cursor,
+        statement: str,
+        parameters: tuple[object, ...],
+        *__: object,
+    ) -> None:
+        if statement.split(maxsplit=1)[0] in {"SELECT", "WITH", "UPDATE", "INSERT", "DELETE"}:
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            lines.extend(row[3] for row in plan)
+
+    events_of_sqlalchemy.listen(Engine, "before_cursor_execute", explain)
+    yield lines
+    events_of_sqlalchemy.remove(Engine, "before_cursor_execute", explain)
+
+
+CALLS: dict[str, Callable[[Stores], Awaitable[object]]] = {
+    "find": lambda stores: stores.lanes.find(range(4)),
+    "due": lambda stores: stores.lanes.due([LANE] * 3),
+    "settle": lambda stores: stores.lanes.settle(SETTLEMENT),
+    "load events": lambda stores: stores.events.load([EventSeq(1), EventSeq(2)]),
+    "get event": lambda stores: stores.events.get(DEFAULT_TENANT, EventId("e1")),
+    "append": lambda stores: stores.events.append(publish_of(event("new"))),
+    "append again": lambda stores: stores.events.append(publish_of(event("e1"), event("new"))),
+    "load subscriptions": lambda stores: stores.subscriptions.load([NUMBER]),
+    "get subscription": lambda stores: stores.subscriptions.get(DEFAULT_TENANT, SUB),
+    "changes": lambda stores: stores.subscriptions.changes(Version(1)),
+    "deliveries of a subscription": lambda stores: stores.deliveries.list(
+        DEFAULT_TENANT, SUB, (), PAGE, full=True
+    ),
+    "deliveries of an event": lambda stores: stores.deliveries.list(
+        DEFAULT_TENANT, None, [Term(field="event", operator="=", value="e1")], PAGE, full=False
+    ),
+    "of_event": lambda stores: stores.deliveries.of_event(EventSeq(1), [NUMBER]),
+    "subscriptions by pattern": lambda stores: stores.subscriptions.list(
+        DEFAULT_TENANT, [Term(field="events", operator=":", value="*")], PAGE
+    ),
+    "fan_outs": lambda stores: stores.lanes.fan_outs(),
+    "events of a tenant": lambda stores: stores.events.list(DEFAULT_TENANT, (), PAGE, full=True),
+    "first events of a tenant": lambda stores: stores.events.list(
+        DEFAULT_TENANT, (), PageRequest(), full=False
+    ),
+    "deliveries of a tenant": lambda stores: stores.deliveries.list(
+        DEFAULT_TENANT, None, (), PageRequest(), full=False
+    ),
+    "all events": lambda stores: stores.events.list(None, (), PAGE, full=True),
+    "all deliveries": lambda stores: stores.deliveries.list(None, None, (), PAGE, full=False),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_no_call_reads_a_whole_table(sqlite: Shelf, name: str) -> None:
+    await sqlite.subscribe("sub")
+    await sqlite.own()
+    await sqlite.publish("e1")
+    with plans() as lines:
+        await CALLS[name](sqlite.stores)
+    assert lines
+    scanned = [line for line in lines if line.startswith("SCAN") and line.split()[1] in GROWING]
+    # From the newest on until the page is full.
+    assert scanned == [] or "of a tenant" in name
+    assert [line for line in lines if "TEMP B-TREE" in line] == []
+
+
+async def test_a_delivery_and_its_commands_are_found_by_uid(sqlite: Shelf) -> None:
+    subscriber = await sqlite.subscribe("sub")
+    await sqlite.own()
+    (accepted,) = await sqlite.publish("e1")
+    (row,) = accepted.deliveries
+    with plans() as lines:
+        await sqlite.record(subscriber, row, state=DeliveryState.PENDING, due_in=1)
+        await sqlite.shown(subscriber, row)
+        await sqlite.stores.deliveries.attempts(DEFAULT_TENANT, SUB, row.uid, PAGE, full=True)
+        await sqlite.stores.deliveries.retry(DEFAULT_TENANT, SUB, row.uid)
+        await sqlite.stores.deliveries.cancel(DEFAULT_TENANT, SUB, row.uid)
+    assert len(lines) > 10
+    assert [line for line in lines if line.startswith("SCAN") and line.split()[1] in GROWING] == []
+
+
+async def test_a_lane_is_read_in_the_order_of_its_index(sqlite: Shelf) -> None:
+    with plans() as lines:
+        await sqlite.stores.lanes.due([LANE])
+    assert any(
+        "USING INDEX deliveries_pending (partition=? AND subscription=?)" in one for one in lines
+    )
