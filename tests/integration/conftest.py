@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.failing import Failing
 from tests.harness.receiver import Receiver, open_receiver
 from tests.harness.served import Served, open_served
 
@@ -31,3 +32,17 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     async with open_served(tmp_path_factory.mktemp("shared")) as opened:
         yield opened
         assert opened.telemetry.faults == []
+
+
+@pytest.fixture(scope="module")
+def failing() -> Failing:
+    return Failing()
+
+
+@pytest.fixture(scope="module")
+async def broken(
+    tmp_path_factory: pytest.TempPathFactory, failing: Failing
+) -> AsyncIterator[Served]:
+    """A server whose stores fail."""
+    async with open_served(tmp_path_factory.mktemp("broken"), front=failing.front) as opened:
+        yield opened

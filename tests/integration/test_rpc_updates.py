@@ -1,75 +1,20 @@
-"""UpdateSubscription: masks, etags, creation where there is none."""
+"""UpdateSubscription: masks and etags."""
 
-import uuid
 from dataclasses import replace
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.harness.requests import URL, read
-from tests.harness.served import PARENT, Served, refused
+from tests.harness.served import Served, refused
+from tests.harness.updates import differing, full, update
 from webhooks.v1 import subscription_pb2 as pb
 from webhooks.v1 import subscription_service_pb2 as service_pb
 from webhooks_server.domain.ids import SubscriptionId, TenantId
 from webhooks_server.domain.subscription import Subscription
 
 Config = pb.SubscriptionConfig
-
-
-async def full(served: Served) -> pb.Subscription:
-    """A subscription with every field away from its default."""
-    wanted = pb.Subscription(
-        display_name="old",
-        events=["old"],
-        active=False,
-        annotations={"old": "1"},
-        retry_policy=pb.RetryPolicy(
-            max_attempts=3,
-            initial_backoff=Duration(seconds=1),
-            max_backoff=Duration(seconds=2),
-            backoff_multiplier=3,
-            max_age=Duration(seconds=4),
-            client_error_policy=pb.CLIENT_ERROR_POLICY_FAIL_DELIVERY,
-        ),
-        config=Config(
-            url=f"{URL}/{uuid.uuid4()}",
-            signature_schemes=[pb.SIGNATURE_SCHEME_HUB_LEGACY],
-            headers={"X-Old": "1"},
-            secret_headers={"X-Secret": "old"},
-            timeout=Duration(seconds=5),
-            max_in_flight=5,
-        ),
-    )
-    answer = await served.subscriptions.CreateSubscription(
-        service_pb.CreateSubscriptionRequest(parent=PARENT, subscription=wanted, skip_ping=True)
-    )
-    return answer.subscription
-
-
-def update(
-    name: str, *paths: str, config: Config | None = None, **fields: object
-) -> service_pb.UpdateSubscriptionRequest:
-    wanted = pb.Subscription(name=name, config=config, **fields)  # type: ignore[arg-type]
-    mask = FieldMask(paths=paths) if paths else None
-    return service_pb.UpdateSubscriptionRequest(subscription=wanted, update_mask=mask)
-
-
-def differing(before: pb.Subscription, after: pb.Subscription) -> set[str]:
-    """The writable leaves in which the two differ."""
-    found = set()
-    for prefix, old, new in (
-        ("", before, after),
-        ("config.", before.config, after.config),
-        ("retry_policy.", before.retry_policy, after.retry_policy),
-    ):
-        for field in old.DESCRIPTOR.fields:
-            nested = field.name in ("config", "retry_policy")
-            output = field.name in ("etag", "update_time", "state", "secret_set")
-            if not nested and not output and getattr(old, field.name) != getattr(new, field.name):
-                found.add(prefix + field.name)
-    return found
 
 
 POPULATED = {
@@ -252,80 +197,6 @@ async def test_validation_changes_nothing(shared: Served) -> None:
     answer = await shared.subscriptions.UpdateSubscription(request)
     assert answer.subscription.display_name == "new"
     assert await read(shared, before.name) == before
-
-
-async def test_a_missing_one_is_refused_unless_that_is_allowed(shared: Served) -> None:
-    name = f"{PARENT}/subscriptions/missing"
-    request = update(name, config=Config(url=f"{URL}/missing"), events=["a"])
-    refusal = await refused(shared.subscriptions.UpdateSubscription(request))
-    assert refusal.code is grpc.StatusCode.NOT_FOUND
-    request.allow_missing = True
-    request.subscription.etag = '"1"'
-    refusal = await refused(shared.subscriptions.UpdateSubscription(request))
-    assert refusal.code is grpc.StatusCode.NOT_FOUND
-    request.subscription.etag = ""
-    created = await shared.subscriptions.UpdateSubscription(request)
-    assert created.subscription.name == name
-    assert created.secret.startswith("whsec_")
-    again = await shared.subscriptions.UpdateSubscription(request)
-    assert again.secret == ""
-    assert again.subscription == created.subscription
-
-
-async def test_what_is_created_must_be_whole(shared: Served) -> None:
-    request = update(f"{PARENT}/subscriptions/half", display_name="x")
-    request.allow_missing = True
-    refusal = await refused(shared.subscriptions.UpdateSubscription(request))
-    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert set(refusal.fields) == {"subscription.events", "subscription.config.url"}
-    # Of one that exists, a part is enough.
-    before = await full(shared)
-    request = update(before.name, display_name="x")
-    request.allow_missing = True
-    after = (await shared.subscriptions.UpdateSubscription(request)).subscription
-    assert differing(before, after) == {"display_name"}
-
-
-async def test_a_deleted_one_is_not_created_again(shared: Served) -> None:
-    before = await full(shared)
-    await shared.subscriptions.DeleteSubscription(
-        service_pb.DeleteSubscriptionRequest(name=before.name)
-    )
-    request = update(before.name, config=Config(url=f"{URL}/deleted"), events=["a"])
-    request.allow_missing = True
-    refusal = await refused(shared.subscriptions.UpdateSubscription(request))
-    assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
-
-
-async def test_a_request_id_makes_a_creation_by_update_repeatable(shared: Served) -> None:
-    request = update(
-        f"{PARENT}/subscriptions/repeat", config=Config(url=f"{URL}/repeat"), events=["a"]
-    )
-    request.allow_missing = True
-    request.request_id = str(uuid.uuid4())
-    first = await shared.subscriptions.UpdateSubscription(request)
-    assert first.secret
-    assert await shared.subscriptions.UpdateSubscription(request) == first
-    request.subscription.display_name = "other"
-    refusal = await refused(shared.subscriptions.UpdateSubscription(request))
-    assert refusal.reason == "REQUEST_ID_REUSED"
-    assert (await read(shared, first.subscription.name)).display_name == ""
-
-
-async def test_a_request_id_makes_an_update_repeatable(shared: Served) -> None:
-    before = await full(shared)
-    request = update(before.name, display_name="once")
-    request.request_id = str(uuid.uuid4())
-    for allow_missing in (False, True):
-        request.allow_missing = allow_missing
-        request.request_id = str(uuid.uuid4())
-        first = await shared.subscriptions.UpdateSubscription(request)
-        changed = update(before.name, display_name="since then")
-        await shared.subscriptions.UpdateSubscription(changed)
-        again = await shared.subscriptions.UpdateSubscription(request)
-        assert again == first
-        assert again.secret == ""
-        assert (await read(shared, before.name)).display_name == "since then"
 
 
 async def test_a_url_that_became_forbidden_does_not_stop_other_changes(shared: Served) -> None:

@@ -1,19 +1,16 @@
-"""The error table, and the wall: what is behind it never shows."""
+"""The wall: what is behind it never shows, and nobody waits behind it for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import grpc
 import grpc.aio
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.rpc import error_details_pb2
 
 from tests.harness.contract import methods, path_of, valid_request
+from tests.harness.failing import Failing
 from tests.harness.requests import create, publish
 from tests.harness.served import PARENT, Served, open_served, refusal_of, refused
 from tests.harness.waiting import until, until_async
@@ -21,182 +18,14 @@ from webhooks.v1 import admin_service_pb2, event_pb2, publisher_service_pb2, sub
 from webhooks.v1 import subscription_service_pb2 as service_pb
 from webhooks_server.domain.errors import (
     DatabaseDamaged,
-    DeliveryNotRetryable,
-    EtagMismatch,
-    EventIdReused,
-    EventPurged,
-    NoEngine,
     NotFound,
-    NotSupported,
-    ResourceExists,
-    ServerOverloaded,
-    StoreConflict,
-    StoreUnavailable,
-    SubscriptionIsDisabled,
-    invalid,
 )
-from webhooks_server.ports import ControlStore, Stores
 from webhooks_server.rpc import wall
 
 CANARY = "canary-7f3a"
+
+
 Code = grpc.StatusCode
-
-
-class Broken:
-    """A store whose every method fails as it is told."""
-
-    def __init__(self, fail: Callable[[], object]) -> None:
-        self._fail = fail
-
-    def __getattr__(self, name: str) -> Callable[..., object]:
-        async def failing(*_: object, **__: object) -> object:
-            result = self._fail()
-            return await result if asyncio.iscoroutine(result) else result
-
-        return failing
-
-
-class Failing:
-    """Stores that fail once they are told how; the page token key comes before that."""
-
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-        self.gate: asyncio.Event | None = None
-        self.entered = 0
-
-    def front(self, stores: Stores) -> Stores:
-        broken = Broken(self._fail)
-        control = _Control(broken, stores.control)
-        return replace(
-            stores,
-            subscriptions=broken,  # type: ignore[arg-type]
-            events=broken,  # type: ignore[arg-type]
-            deliveries=broken,  # type: ignore[arg-type]
-            control=cast("ControlStore", control),
-        )
-
-    async def _fail(self) -> object:
-        self.entered += 1
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.error is None:
-            raise AssertionError("no error was told")
-        raise self.error
-
-
-class _Control:
-    def __init__(self, broken: Broken, real: ControlStore) -> None:
-        self._broken = broken
-        self.server_key = real.server_key
-
-    def __getattr__(self, name: str) -> Callable[..., object]:
-        return getattr(self._broken, name)  # type: ignore[no-any-return]
-
-
-@pytest.fixture(scope="module")
-def failing() -> Failing:
-    return Failing()
-
-
-@pytest.fixture(scope="module")
-async def broken(
-    tmp_path_factory: pytest.TempPathFactory, failing: Failing
-) -> AsyncIterator[Served]:
-    """A server whose stores fail."""
-    async with open_served(tmp_path_factory.mktemp("broken"), front=failing.front) as opened:
-        yield opened
-
-
-NAMED = {"resource_type": "webhooks.v1.Thing", "resource_name": "a/b"}
-# The error, and what the table says: code, reason, details beside ErrorInfo, metadata.
-TABLE = [
-    (invalid("a.b", "is wrong"), Code.INVALID_ARGUMENT, "INVALID_FIELD", "BadRequest", {}),
-    (
-        invalid("a", "is large", "PAYLOAD_TOO_LARGE", limit_bytes="7"),
-        Code.INVALID_ARGUMENT,
-        "PAYLOAD_TOO_LARGE",
-        "BadRequest",
-        {"limit_bytes": "7"},
-    ),
-    (
-        NotFound("webhooks.v1.Thing", "a/b"),
-        Code.NOT_FOUND,
-        "RESOURCE_NOT_FOUND",
-        "ResourceInfo",
-        NAMED,
-    ),
-    (
-        ResourceExists("webhooks.v1.Thing", "a/b", "is there"),
-        Code.ALREADY_EXISTS,
-        "RESOURCE_EXISTS",
-        "ResourceInfo",
-        NAMED,
-    ),
-    (
-        EventIdReused("webhooks.v1.Thing", "a/b", "is there"),
-        Code.ALREADY_EXISTS,
-        "EVENT_ID_REUSED",
-        "ResourceInfo",
-        NAMED,
-    ),
-    (EtagMismatch('"2"'), Code.ABORTED, "ETAG_MISMATCH", "", {"current_etag": '"2"'}),
-    (StoreConflict(), Code.ABORTED, "STORE_CONFLICT", "RetryInfo", {}),
-    (
-        SubscriptionIsDisabled("a/b"),
-        Code.FAILED_PRECONDITION,
-        "SUBSCRIPTION_DISABLED",
-        "PreconditionFailure",
-        {"subject": "a/b"},
-    ),
-    (
-        DeliveryNotRetryable("a/b"),
-        Code.FAILED_PRECONDITION,
-        "DELIVERY_NOT_RETRYABLE",
-        "PreconditionFailure",
-        {"subject": "a/b"},
-    ),
-    (
-        EventPurged("a/b"),
-        Code.FAILED_PRECONDITION,
-        "EVENT_PURGED",
-        "PreconditionFailure",
-        {"subject": "a/b"},
-    ),
-    (
-        NoEngine("a/b"),
-        Code.FAILED_PRECONDITION,
-        "NO_ENGINE",
-        "PreconditionFailure",
-        {"subject": "a/b"},
-    ),
-    (
-        NotSupported("a/b"),
-        Code.FAILED_PRECONDITION,
-        "INVALID_FIELD",
-        "PreconditionFailure",
-        {"subject": "a/b"},
-    ),
-    (StoreUnavailable(), Code.UNAVAILABLE, "STORE_UNAVAILABLE", "RetryInfo", {}),
-    (ServerOverloaded(), Code.UNAVAILABLE, "SERVER_OVERLOADED", "RetryInfo", {}),
-]
-
-
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: type(row[0]).__name__ + row[2])
-async def test_each_error_has_its_row_in_the_table(
-    broken: Served, failing: Failing, row: tuple[Exception, Code, str, str, dict[str, str]]
-) -> None:
-    failing.error, code, reason, detail, metadata = row
-    refusal = await refused(broken.publisher.Publish(publish()))
-    assert refusal.code is code
-    assert refusal.reason == reason
-    assert refusal.domain == "webhooks.v1"
-    assert set(refusal.details) == {"ErrorInfo", detail} - {""}
-    assert refusal.metadata == metadata
-    assert refusal.message == str(failing.error)
-    if detail == "RetryInfo":
-        retry = refusal.details[detail]
-        assert isinstance(retry, error_details_pb2.RetryInfo)
-        assert 0 < retry.retry_delay.ToMilliseconds() <= 1000
 
 
 ASKS_NO_STORE = ("GetServerInfo", "NotifySubscribers")
@@ -273,15 +102,18 @@ async def test_a_request_id_is_echoed(shared: Served, given: str) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "a" * 129, "a b", '"', "<script>"])
-async def test_a_request_id_is_made_where_none_can_be_echoed(
+async def test_an_error_has_a_request_id_where_none_can_be_echoed(
     shared: Served, given: str | None
 ) -> None:
     metadata = (("x-request-id", given),) if given is not None else ()
-    made = []
-    for _ in range(2):
-        call = shared.publisher.Publish(publish(), metadata=metadata)
-        await call
-        made.append((await call.trailing_metadata())["x-request-id"])
+    call = shared.publisher.Publish(publish(), metadata=metadata)
+    await call
+    assert "x-request-id" not in dict(await call.trailing_metadata())
+    bad = publish(event_type="")
+    made = [
+        (await refused(shared.publisher.Publish(bad, metadata=metadata))).request_id
+        for _ in range(2)
+    ]
     assert given not in made
     assert made[0] != made[1]
     assert all(8 <= len(one) <= 40 for one in made)

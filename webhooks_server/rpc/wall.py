@@ -38,6 +38,10 @@ Request = TypeVar("Request", bound=Message)
 Parse = Callable[[bytes], Request]
 
 
+class _TookTooLong(Exception):
+    """The call reached the server's own bound."""
+
+
 class Wall:
     """Guards methods; those behind one wall share its admission."""
 
@@ -58,18 +62,13 @@ class Wall:
 
         async def guarded(data: bytes, context: Context) -> bytes:
             call = self._calls.begin(context)
-            timer = asyncio.timeout(seconds)
             try:
                 with self._admission:
-                    if _ends_within(context, seconds):
-                        answer = await behavior(_parsed(parse, data), call)
-                    else:
-                        async with timer:
-                            answer = await behavior(_parsed(parse, data), call)
-                    return answer.SerializeToString()
+                    answering = behavior(_parsed(parse, data), call)
+                    if not _ends_within(context, seconds):
+                        answering = _bounded(answering, seconds)
+                    return (await answering).SerializeToString()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-                if isinstance(error, TimeoutError) and timer.expired():
-                    return await context.abort_with_status(deadline_status(call.request_id))
                 status = self._status(error, method, call.request_id)
                 return await context.abort_with_status(status)
 
@@ -117,6 +116,8 @@ class Wall:
         """Return the status that a failed call ends with; raises what gRPC itself must see."""
         if isinstance(error, grpc.aio.AbortError) or _is_cancelled(error):
             raise error
+        if isinstance(error, _TookTooLong):
+            return deadline_status(request_id)
         if isinstance(error, asyncio.CancelledError):
             # What the call waited for was cancelled, not the call: that happens at the stop alone,
             # and a caller would wait for ever.
@@ -142,6 +143,17 @@ def _ends_within(context: Context, seconds: float) -> bool:
     """Tell whether the caller's own deadline makes a timer of ours needless."""
     remaining: float | None = context.time_remaining()
     return remaining is not None and remaining <= seconds
+
+
+async def _bounded(answering: Awaitable[Message], seconds: float) -> Message:
+    timer = asyncio.timeout(seconds)
+    try:
+        async with timer:
+            return await answering
+    except TimeoutError:
+        if timer.expired():
+            raise _TookTooLong from None
+        raise
 
 
 def _is_cancelled(error: BaseException) -> bool:
