@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import Parse
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhooks.v1 import error_reason_pb2, event_service_pb2, subscription_pb2
@@ -31,6 +31,7 @@ EARLIEST = -62_135_596_800_000_000
 TEN_THOUSAND_YEARS = 315_576_000_000_000_000
 
 
+@settings(deadline=None)
 @given(st.integers(EARLIEST, LATEST))
 def test_an_instant_comes_back_as_it_went(instant: int) -> None:
     message = timestamp(Instant(instant))
@@ -40,6 +41,7 @@ def test_an_instant_comes_back_as_it_went(instant: int) -> None:
     assert violations.found() == ()
 
 
+@settings(deadline=None)
 @given(st.integers(-TEN_THOUSAND_YEARS, TEN_THOUSAND_YEARS))
 def test_a_span_comes_back_as_it_went(span: int) -> None:
     message = duration(Micros(span))
@@ -61,6 +63,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.text(), json_values))
 def test_a_struct_means_the_same_as_its_text(data: dict[str, object]) -> None:
     struct = Parse(json.dumps(data), Struct())
@@ -69,6 +72,7 @@ def test_a_struct_means_the_same_as_its_text(data: dict[str, object]) -> None:
     assert text == text.strip()
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**53) + 1, 2**53 - 1))
 def test_a_whole_number_has_no_fraction(number: int) -> None:
     struct = Struct()
@@ -84,6 +88,7 @@ def test_what_is_no_number_of_json_is_refused(number: float) -> None:
         render_struct(struct)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63 - 1), st.text(max_size=20), st.integers(0, 1000))
 def test_a_token_holds_for_its_arguments_and_its_key(cursor: int, text: str, size: int) -> None:
     request = event_service_pb2.ListEventsRequest(parent=text)
@@ -103,6 +108,7 @@ def test_there_is_no_token_after_the_last_page() -> None:
     assert PageTokens(b"k").issue(event_service_pb2.ListEventsRequest(), None) == ""
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_a_name_or_an_invalid_argument(text: str) -> None:
     for read in (
