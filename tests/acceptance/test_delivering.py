@@ -379,3 +379,33 @@ async def test_a_poison_delivery_is_quarantined_and_blocks_nobody(
         assert body == {1, 3}
         assert [name for name, _ in world.telemetry.faults] == ["delivery.broken"]
         world.telemetry.faults.clear()
+
+
+async def test_a_resume_that_somebody_else_read_first_still_flows(
+    world: World, receiver: Receiver
+) -> None:
+    subscription = await world.subscribe(receiver.url)
+    async with world.engine(backstop_interval=60.0) as engine:
+        await world.change(subscription, paused=True)
+        engine.changed()
+        await asyncio.sleep(0.05)
+        await world.publish(engine)
+        await world.change(subscription, paused=False)
+        world.index.apply(await world.stores.subscriptions.changes(world.index.version))
+        await receiver.got(1)
+        await world.settled()
+
+
+async def test_a_resumed_relay_that_somebody_else_read_first_still_flows(
+    world: World, receiver: Receiver
+) -> None:
+    await world.subscribe(receiver.url)
+    async with world.engine(backstop_interval=60.0) as engine:
+        await world.stores.control.pause_relay("", "deploy")
+        engine.changed()
+        await asyncio.sleep(0.05)
+        await world.publish(engine)
+        await world.stores.control.resume_relay("")
+        world.index.apply(await world.stores.subscriptions.changes(world.index.version))
+        await receiver.got(1)
+        await world.settled()

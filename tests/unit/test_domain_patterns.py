@@ -164,3 +164,11 @@ def test_explanations_say_why() -> None:
         (2, False, "no pattern matches the event type", ""),
         (1, True, "a pattern matches", "a.*"),
     ]
+
+
+def test_an_older_answer_never_brings_a_pause_back() -> None:
+    index = MatchIndex()
+    pause = RelayPause(tenant="", reason="deploy", pause_time=Instant(1))
+    index.apply(changes(5))
+    index.apply(changes(4, pauses=(pause,)))
+    assert index.pauses == frozenset()

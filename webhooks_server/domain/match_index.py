@@ -34,17 +34,26 @@ class MatchIndex:
         self._entries: dict[SubscriptionNumber, IndexEntry] = {}
         self._patterns: dict[TenantId, dict[str, list[SubscriptionNumber]]] = {}
         self._pauses: dict[str, RelayPause] = {}
+        self._touched: set[SubscriptionNumber] = set()
 
-    def apply(self, changes: Changes) -> tuple[SubscriptionNumber, ...]:
-        """Take the changes in, which may be repeated.
-
-        Return the numbers of the subscriptions they touched.
-        """
+    def apply(self, changes: Changes) -> None:
+        """Take the changes in, which may be repeated, or older than what is known."""
         for entry in changes.entries:
             self._replace(entry)
-        self._pauses = {pause.tenant: pause for pause in changes.pauses}
-        self.version = max(self.version, changes.version)
-        return tuple(entry.number for entry in changes.entries)
+            self._touched.add(entry.number)
+        if changes.version >= self.version:
+            self._pauses = {pause.tenant: pause for pause in changes.pauses}
+            self.version = changes.version
+
+    def take_touched(self) -> frozenset[SubscriptionNumber]:
+        """Return which subscriptions were touched since this was last asked.
+
+        Whoever matches applies changes too, so that the engine, which alone asks this, must not
+        go by the changes that it read itself.
+        """
+        touched = frozenset(self._touched)
+        self._touched.clear()
+        return touched
 
     def match(self, tenant: TenantId, event_type: str) -> Sequence[SubscriptionNumber]:
         """Return the numbers of the subscriptions that want this event type now.

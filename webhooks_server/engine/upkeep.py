@@ -46,6 +46,7 @@ class Upkeep:
         self._timers = timers
         self._tell_confirmed = confirmed
         self._confirmed = clock.monotonic()
+        self._pauses = index.pauses
         self.changed = Signal(clock)
         self.fan_outs = Signal(clock)
         self.disabling = Signal(clock)
@@ -73,18 +74,21 @@ class Upkeep:
 
     async def refresh(self) -> None:
         """Apply what changed since the index's version; touched lanes are read afresh."""
-        paused = self._index.pauses
         while True:
             asked = self._clock.monotonic()
             changes = await self._stores.subscriptions.changes(self._index.version)
-            for number in self._index.apply(changes):
+            self._index.apply(changes)
+            for number in self._index.take_touched():
                 self._lanes.wake(number)
             if changes.complete:
                 break
         self._confirmed = asked
         self._tell_confirmed()
-        if self._index.pauses != paused:
+        pauses = self._index.pauses
+        if pauses != self._pauses:
             await self.find_lanes()
+            # Only now: a fault of the store on the way lets the next beat try again.
+            self._pauses = pauses
 
     async def find_lanes(self) -> None:
         """Find all lanes afresh, partition by partition.
