@@ -9,6 +9,7 @@ from dataclasses import replace
 from standardwebhooks.webhooks import Webhook
 
 from tests.harness.receiver import Receiver
+from tests.harness.waiting import until
 from tests.harness.world import World
 from webhooks_server.domain.delivery import Delivery, DeliveryState, Outcome, Trigger
 from webhooks_server.domain.event import Event, Publish
@@ -377,6 +378,7 @@ async def test_a_poison_delivery_is_quarantined_and_blocks_nobody(
         await receiver.got(2)
         body = {json.loads(request.body) for request in receiver.requests}
         assert body == {1, 3}
+        await until(lambda: bool(world.telemetry.faults))
         assert [name for name, _ in world.telemetry.faults] == ["delivery.broken"]
         world.telemetry.faults.clear()
 

@@ -19,7 +19,6 @@ from standardwebhooks import Webhook
 
 from tests.harness.command_line import Finished, Serving, finish, run, send_signal, serving, start
 from tests.harness.receiver import Receiver, open_receiver
-from tests.harness.waiting import until
 from webhooks_server.domain.ids import DEFAULT_TENANT
 from webhooks_server.domain.secrets import Secret
 from webhooks_server.ops import SystemClock
@@ -284,35 +283,3 @@ async def test_a_tenant_that_does_not_exist_is_not_blamed_on_the_lines(server: S
     assert published.status == 1
     assert "tenants/no does not exist" in published.err
     assert "refused:" not in published.err
-
-
-async def test_thousands_of_documents_arrive_as_they_were_sent(
-    server: Serving, receiver: Receiver
-) -> None:
-    await subscribe(server, receiver.url, "corpus")
-    documents = {f"corpus-{number}": document(number) for number in range(3000)}
-    lines = "\n".join(
-        f'{{"event_id":"{name}","data":{text},"event_type":"corpus"}}'
-        for name, text in documents.items()
-    )
-
-    published = await publish(server, lines)
-
-    assert published.out == "accepted 3000, duplicate 0, refused 0\n", published.err
-    await until(lambda: len(receiver.requests) >= 3000, 30)
-    received = {
-        request.headers["webhook-id"]: request.body.decode() for request in receiver.requests
-    }
-    assert received == documents
-
-
-def document(number: int) -> str:
-    texts = ("plain", "Grüße", "日本語", "🦉", '"quoted"', "\\", "\u2028")
-    content = {
-        "number": number,
-        "big": 10 ** (number % 60),
-        texts[number % len(texts)]: [number / 3, None, True, {"deep": [[[number]]]}],
-        "filler": "ab ü" * (number % 50),
-    }
-    separators = ((",", ":"), (", ", ": "))[number % 2]
-    return json.dumps(content, ensure_ascii=number % 3 == 0, separators=separators)

@@ -116,3 +116,10 @@ async def test_what_is_no_token_is_refused(shared: Served, bad: str) -> None:
     refusal = await refused(shared.events.ListEvents(request))
     assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
     assert refusal.reason == "INVALID_PAGE_TOKEN"
+
+
+@pytest.mark.parametrize("form", ["{}=", "{}===", "{} ", "!!{}", ".{}", "{}\n"])
+async def test_a_token_has_one_form(shared: Served, token: str, form: str) -> None:
+    request = pb.ListEventsRequest(parent=PARENT, page_token=form.format(token))
+    refusal = await refused(shared.events.ListEvents(request))
+    assert refusal.reason == "INVALID_PAGE_TOKEN"

@@ -234,3 +234,15 @@ async def test_a_busy_server_says_that_it_is_healthy(tmp_path: Path, receiver: R
         assert await health(served) == SERVING
         receiver.gate.set()
         await running
+
+
+async def test_calls_under_way_when_the_door_closes_are_told_to_go_elsewhere(
+    served: Served,
+) -> None:
+    drained = asyncio.ensure_future(served.server.drain(1))
+    await until_async(lambda: draining(served))
+    # The server is idle: without its lingering, drain() would be over and gRPC cut this call off.
+    refusal = await refused(served.publisher.Publish(publish()))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert not drained.done()
+    assert await drained

@@ -132,7 +132,13 @@ def test_good_urls(url: str, policy: UrlPolicy) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:9000/x", "http://localhost:1/", "https://[::1]/", "http://example.com/"],
+    [
+        "http://127.0.0.1:9000/x",
+        "http://localhost:1/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "http://example.com/",
+    ],
 )
 def test_urls_for_development(url: str) -> None:
     assert url_problem(url, DEVELOPMENT) is None
@@ -166,6 +172,13 @@ def test_urls_for_development(url: str) -> None:
         "https://2130706433/",
         "https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/",
         "https://[::1/",
+        "https://[::]/",
+        "https://0.0.0.0/",
+        "https://[fe80::1%25eth0]/",
+        "https://[v1.a]/",
+        "https://[127.0.0.1]/",
+        "https://a.localhost/",
+        "https://localhost.localdomain/",
         "https://example.com/" + "a" * 2029,
     ],
 )

@@ -1,9 +1,12 @@
 """The Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3)."""
 
-import math
+import re
 from email.utils import parsedate_to_datetime
 
 from webhooks_server.domain.times import DAY, Instant, Micros
+
+# Not what float() takes: that knows signs, exponents, underscores, and the digits of all scripts.
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def parse_retry_after(value: str, now: Instant) -> Micros | None:
@@ -11,14 +14,10 @@ def parse_retry_after(value: str, now: Instant) -> Micros | None:
 
     Fractions of a second occur and are taken (Svix does so).
     """
-    text = value.strip()
-    try:
-        wait = float(text) * 1_000_000
-    except ValueError:
+    text = value.strip(" \t")
+    if _SECONDS.fullmatch(text) is None:
         return _until(text, now)
-    if math.isnan(wait) or wait < 0:
-        return None
-    return Micros(round(min(wait, DAY)))
+    return Micros(round(min(float(text) * 1_000_000, DAY)))
 
 
 def _until(text: str, now: Instant) -> Micros | None:

@@ -7,10 +7,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from webhooks_server.domain.bounds import MAX_URL
 
+_THIS_MACHINE = "must not name this machine"
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|20|7[fF])")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
-_LOOPBACK_NAMES = frozenset({"localhost"})
+_LOOPBACK_NAME = "localhost"
+_LOOPBACK_SUFFIXES = (".localhost", ".localdomain")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +52,41 @@ def _parts_problem(parts: SplitResult, port: int | None, policy: UrlPolicy) -> s
     host = parts.hostname or ""
     if not host:
         return "must name a host"
+    if "[" in parts.netloc:
+        return _bracket_problem(host, policy)
     return _host_problem(host, policy)
 
 
-def _host_problem(host: str, policy: UrlPolicy) -> str | None:
-    if host in _LOOPBACK_NAMES:
-        return None if policy.allow_loopback else "must not name this machine"
+def _bracket_problem(host: str, policy: UrlPolicy) -> str | None:
+    # A zone means something on one machine alone, and a "future" address nowhere yet (RFC 3986).
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        address = None
+    if address is None or address.scope_id is not None:
+        return "must have an IPv6 address without a zone in its brackets"
+    return _address_problem(address.ipv4_mapped or address, policy)
+
+
+def _host_problem(host: str, policy: UrlPolicy) -> str | None:
+    if host == _LOOPBACK_NAME:
+        return None if policy.allow_loopback else _THIS_MACHINE
+    if host.endswith(_LOOPBACK_SUFFIXES):
+        return _THIS_MACHINE
+    try:
+        address = ipaddress.IPv4Address(host)
     except ValueError:
         return _host_name_problem(host)
+    return _address_problem(address, policy)
+
+
+def _address_problem(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address, policy: UrlPolicy
+) -> str | None:
+    if address.is_unspecified:
+        return _THIS_MACHINE
     if address.is_loopback:
-        return None if policy.allow_loopback else "must not name this machine"
+        return None if policy.allow_loopback else _THIS_MACHINE
     return None
 
 

@@ -31,6 +31,7 @@ MAX_STREAMS = 100
 """Reflection streams at once, and health watches; each holds its place for as long as it likes."""
 MAX_CHECKS = 1000
 _STOP_SECONDS = 5.0
+_LINGER_SECONDS = 0.15
 _OPTIONS = (
     # A second server on the port shall fail, not share its calls.
     ("grpc.so_reuseport", 0),
@@ -76,7 +77,11 @@ class RunningServer:
         await asyncio.sleep(delay)
         self.streams.close()
         self.calls.close()
-        return await self.calls.wait_idle(grace)
+        ended = await self.calls.wait_idle(grace)
+        # gRPC cuts off what it has received and not handed over. So what is under way when the door
+        # closes still gets here, and is told that it may be repeated elsewhere.
+        await asyncio.sleep(_LINGER_SECONDS)
+        return ended
 
 
 @asynccontextmanager

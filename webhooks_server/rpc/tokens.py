@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 
 from google.protobuf.message import Message
 
@@ -11,6 +12,7 @@ from webhooks_server.domain.errors import InvalidArgument, invalid
 
 _CURSOR_BYTES = 8
 _MAC_BYTES = 16
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class PageTokens:
@@ -31,9 +33,12 @@ class PageTokens:
         """Return the cursor of a token, None for the first page; raises InvalidArgument."""
         if not token:
             return None
+        # The decoder passes over whatever is not in its alphabet.
+        if _TOKEN.fullmatch(token) is None:
+            raise _wrong()
         try:
             signed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        except (ValueError, binascii.Error):
+        except binascii.Error:
             raise _wrong() from None
         plain, mac = signed[:_CURSOR_BYTES], signed[_CURSOR_BYTES:]
         if not hmac.compare_digest(mac, self._mac(request, plain)):

@@ -86,7 +86,7 @@ async def test_all_that_the_server_says_arrives(faulty: Client, fault_server: Fa
         (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_MISSING", Unauthenticated),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "", DeadlineExceeded),
         (grpc.StatusCode.INTERNAL, "INTERNAL", WebhooksError),
-        (grpc.StatusCode.CANCELLED, "", WebhooksError),
+        (grpc.StatusCode.DATA_LOSS, "", WebhooksError),
         (grpc.StatusCode.UNIMPLEMENTED, "", WebhooksError),
     ],
 )

@@ -49,6 +49,25 @@ async def test_a_lost_answer_does_not_publish_twice(
     assert fault_server.stored == {published.event_id}
 
 
+async def test_a_call_that_a_stopping_server_cut_off_is_repeated(
+    faulty: Client, fault_server: FaultServer
+) -> None:
+    fault_server.script = [Fault(code=grpc.StatusCode.CANCELLED, after_storing=True)]
+    published = await faulty.publish("a.b", {})
+    assert published.duplicate
+    assert fault_server.stored == {published.event_id}
+
+
+async def test_cancelled_each_time_is_a_failure_in_the_end(
+    faulty: Client, fault_server: FaultServer
+) -> None:
+    fault_server.script = [Fault(code=grpc.StatusCode.CANCELLED)] * 10
+    with pytest.raises(WebhooksError) as caught:
+        await faulty.publish("a.b", {})
+    assert caught.value.code is grpc.StatusCode.CANCELLED
+    assert len(fault_server.calls) == 4
+
+
 async def test_a_batch_is_tried_again_with_the_same_ids(
     faulty: Client, fault_server: FaultServer
 ) -> None:

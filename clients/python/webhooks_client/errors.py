@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+_TRANSIENT_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _TRANSIENT_REASONS = frozenset({"STORE_CONFLICT", "RATE_LIMITED"})
 
 
@@ -72,7 +73,9 @@ class WebhooksError(Exception):
     @property
     def is_transient(self) -> bool:
         """Whether the same call can succeed a little later."""
-        return self.code is grpc.StatusCode.UNAVAILABLE or self.reason in _TRANSIENT_REASONS
+        # CANCELLED from the other side is a server that stopped: gRPC cuts off what it had received
+        # and not begun. A task that is cancelled by its owner never gets here.
+        return self.code in _TRANSIENT_CODES or self.reason in _TRANSIENT_REASONS
 
 
 class InvalidArgument(WebhooksError):
