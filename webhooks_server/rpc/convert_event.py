@@ -6,7 +6,6 @@ from webhooks_server.domain.ids import EventId, TenantId
 from webhooks_server.domain.subscription import JSON_CONTENT_TYPE
 from webhooks_server.rpc.convert_struct import NotJson, render_struct
 from webhooks_server.rpc.convert_times import optional_timestamp, read_timestamp, timestamp
-from webhooks_server.services.event_checks import EventFields
 from webhooks_server.services.violations import Violations
 
 _EMPTY_PAYLOAD = b"{}"
@@ -14,19 +13,20 @@ _UNSUPPORTED = "is not supported yet"
 
 
 def read_event_input(
-    message: pb.EventInput, tenant: TenantId, prefix: str, traceparent: str, violations: Violations
-) -> tuple[Event, EventFields]:
+    message: pb.EventInput, tenant: TenantId, traceparent: str, violations: Violations
+) -> Event:
     """Read an event as its publisher handed it over; what cannot be read is a violation."""
     kind = message.WhichOneof("payload")
-    payload = _read_payload(message, kind, f"{prefix}data", violations)
     content_type = message.data_content_type
     if kind == "data_bytes" and not content_type:
-        violations.add(f"{prefix}data_content_type", "is required with data_bytes")
+        violations.add("data_content_type", "is required with data_bytes")
     occur_time = None
     if message.HasField("occur_time"):
-        occur_time = read_timestamp(message.occur_time, f"{prefix}occur_time", violations)
-    _refuse_unsupported(message, prefix, violations)
-    event = Event(
+        occur_time = read_timestamp(message.occur_time, "occur_time", violations)
+    _refuse_unsupported(message, violations)
+    payload = _read_payload(message, kind, violations)
+    attributes = message.attributes
+    return Event(
         tenant=tenant,
         id=EventId(message.event_id),
         event_type=message.event_type,
@@ -36,12 +36,11 @@ def read_event_input(
         source=message.source,
         subject=message.subject,
         occur_time=occur_time,
-        attributes=dict(message.attributes),
+        attributes=dict(attributes) if attributes else {},
         data_schema=message.data_schema,
         traceparent=traceparent,
         payload_size=len(payload),
     )
-    return event, EventFields(prefix=prefix, payload=kind or "data_json")
 
 
 def event_message(event: Event, *, full: bool) -> pb.Event:
@@ -67,9 +66,7 @@ def event_message(event: Event, *, full: bool) -> pb.Event:
     return message
 
 
-def _read_payload(
-    message: pb.EventInput, kind: str | None, path: str, violations: Violations
-) -> bytes:
+def _read_payload(message: pb.EventInput, kind: str | None, violations: Violations) -> bytes:
     if kind == "data_json":
         return message.data_json.encode()
     if kind == "data_bytes":
@@ -79,14 +76,14 @@ def _read_payload(
     try:
         return render_struct(message.data)
     except NotJson as problem:
-        violations.add(path, str(problem))
+        violations.add("data", str(problem))
         return _EMPTY_PAYLOAD
 
 
-def _refuse_unsupported(message: pb.EventInput, prefix: str, violations: Violations) -> None:
+def _refuse_unsupported(message: pb.EventInput, violations: Violations) -> None:
     if message.ordering_key:
-        violations.add(f"{prefix}ordering_key", _UNSUPPORTED)
+        violations.add("ordering_key", _UNSUPPORTED)
     if message.HasField("deliver_time"):
-        violations.add(f"{prefix}deliver_time", _UNSUPPORTED)
+        violations.add("deliver_time", _UNSUPPORTED)
     if message.HasField("expire_time"):
-        violations.add(f"{prefix}expire_time", _UNSUPPORTED)
+        violations.add("expire_time", _UNSUPPORTED)

@@ -26,6 +26,12 @@ def timestamp(instant: Instant) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=micros * 1000)
 
 
+def write_timestamp(instant: Instant, into: Timestamp) -> None:
+    """Write an instant into the timestamp of a message, at half the price of timestamp()."""
+    into.seconds, micros = divmod(instant, _MICROS)
+    into.nanos = micros * 1000
+
+
 def optional_timestamp(instant: Instant | None) -> Timestamp | None:
     """Return an instant as a timestamp, and nothing as nothing."""
     return None if instant is None else timestamp(instant)

@@ -8,9 +8,9 @@ from webhooks_server.rpc import names
 from webhooks_server.rpc.call import Call
 from webhooks_server.rpc.convert_event import event_message, read_event_input
 from webhooks_server.rpc.pages import Pages
-from webhooks_server.rpc.requests import read_aside
 from webhooks_server.rpc.views import is_full_event
 from webhooks_server.services import Services
+from webhooks_server.services.event_checks import read_through
 from webhooks_server.services.events import ExplainDraft, Explained
 from webhooks_server.services.violations import Violations
 
@@ -48,7 +48,8 @@ class EventServicer:
         tenant = names.read_tenant(request.parent, "parent")
         asked = self._pages.read(request)
         if request.HasField("event_input"):
-            draft = await read_aside(_read_draft, request.event_input, tenant)
+            size = request.ByteSize()
+            draft = await read_through(size, _read_draft, request.event_input, tenant)
             page = await self._events.explain_draft(draft, asked)
         else:
             event = _read_stored(request, tenant)
@@ -68,8 +69,13 @@ def _read_stored(request: pb.ExplainMatchRequest, tenant: TenantId) -> EventId:
 
 def _read_draft(message: event_pb2.EventInput, tenant: TenantId) -> ExplainDraft:
     violations = Violations()
-    event, fields = read_event_input(message, tenant, "event_input.", "", violations)
-    return ExplainDraft(event=event, fields=fields, unreadable=violations.found())
+    violations.prefix = "event_input."
+    event = read_event_input(message, tenant, "", violations)
+    return ExplainDraft(
+        event=event,
+        payload_field=message.WhichOneof("payload") or "data_json",
+        unreadable=violations.found(),
+    )
 
 
 def _explanation(explained: Explained) -> pb.ExplainMatchResponse.Explanation:

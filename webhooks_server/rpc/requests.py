@@ -1,9 +1,6 @@
-"""What requests have in common: how they are read, repeated, and found incomplete."""
+"""What requests have in common: ids that make them repeatable, and what must be there."""
 
-import asyncio
 import hashlib
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
 
 from google.protobuf.message import Message
 
@@ -12,7 +9,6 @@ from webhooks.v1 import subscription_service_pb2 as subscription_pb
 from webhooks_server.domain.errors import invalid
 from webhooks_server.domain.ids import TenantId, is_request_id
 from webhooks_server.domain.requests import RequestKey
-from webhooks_server.services.event_checks import INLINE_BYTES
 
 RepeatableRequest = (
     subscription_pb.CreateSubscriptionRequest
@@ -20,9 +16,6 @@ RepeatableRequest = (
     | subscription_pb.RotateSubscriptionSecretRequest
     | delivery_pb.RetryDeliveryRequest
 )
-Input = TypeVar("Input", bound=Message)
-Draft = TypeVar("Draft")
-Rest = ParamSpec("Rest")
 
 
 def read_request_key(request: RepeatableRequest, tenant: TenantId) -> RequestKey | None:
@@ -35,18 +28,6 @@ def read_request_key(request: RepeatableRequest, tenant: TenantId) -> RequestKey
     digest = hashlib.sha256(request.DESCRIPTOR.full_name.encode())
     digest.update(request.SerializeToString(deterministic=True))
     return RequestKey(tenant=tenant, request_id=request_id.lower(), fingerprint=digest.digest())
-
-
-async def read_aside(
-    read: Callable[Concatenate[Input, Rest], Draft],
-    message: Input,
-    *rest: Rest.args,
-    **named: Rest.kwargs,
-) -> Draft:
-    """Read a message, on another thread where it is so large that it would hold up other calls."""
-    if message.ByteSize() <= INLINE_BYTES:
-        return read(message, *rest, **named)
-    return await asyncio.to_thread(read, message, *rest, **named)
 
 
 def require(request: Message, field: str) -> None:

@@ -15,9 +15,10 @@ from webhooks_server.rpc.convert_subscription import (
 )
 from webhooks_server.rpc.convert_times import read_duration
 from webhooks_server.rpc.pages import Pages
-from webhooks_server.rpc.requests import read_aside, read_request_key, require
+from webhooks_server.rpc.requests import read_request_key, require
 from webhooks_server.rpc.update_mask import read_update_mask
 from webhooks_server.services import Services
+from webhooks_server.services.event_checks import read_through
 from webhooks_server.services.pings import TestDraft
 from webhooks_server.services.rotations import RotationDraft
 from webhooks_server.services.subscriptions import Change
@@ -132,7 +133,7 @@ class SubscriptionServicer:
         self, request: pb.TestSubscriptionRequest, call: Call
     ) -> pb.TestSubscriptionResponse:
         """Send an event to this subscription alone."""
-        draft = await read_aside(_read_test, request)
+        draft = await read_through(request.ByteSize(), _read_test, request)
         delivery = await self._pings.test(draft)
         return pb.TestSubscriptionResponse(delivery=delivery_message(delivery, full=False))
 

@@ -57,61 +57,96 @@ def build_services(
 ) -> Services:
     """Build the use cases over these ports."""
     background = Background(telemetry)
-    pings = Pings(
-        largest_payload=config.max_payload_bytes,
-        subscriptions=stores.subscriptions,
-        events=stores.events,
-        deliveries=stores.deliveries,
-        engine=engine,
-        ids=ids,
-        background=background,
-    )
+    ports = _Ports(stores, engine, index, clock, ids, telemetry)
+    pings = _pings(config, ports, background)
     return Services(
         background=background,
         pings=pings,
-        publishing=Publishing(
-            largest_payload=config.max_payload_bytes,
-            events=stores.events,
-            subscriptions=stores.subscriptions,
-            engine=engine,
-            index=index,
-            ids=ids,
-            clock=clock,
-            background=background,
-        ),
-        subscriptions=Subscriptions(
-            url_policy=config.url_policy,
-            subscriptions=stores.subscriptions,
-            deliveries=stores.deliveries,
-            engine=engine,
-            pings=pings,
-            ids=ids,
-            clock=clock,
-            telemetry=telemetry,
-        ),
+        publishing=_publishing(config, ports, background),
+        subscriptions=_subscriptions(config, ports, pings),
         rotations=Rotations(
             subscriptions=stores.subscriptions, engine=engine, clock=clock, telemetry=telemetry
         ),
-        events=Events(
-            largest_payload=config.max_payload_bytes,
-            events=stores.events,
-            subscriptions=stores.subscriptions,
-            deliveries=stores.deliveries,
-            index=index,
-        ),
-        deliveries=Deliveries(
-            deliveries=stores.deliveries,
-            subscriptions=stores.subscriptions,
-            engine=engine,
-            index=index,
-            telemetry=telemetry,
-        ),
-        admin=Admin(
-            control=stores.control,
-            subscriptions=stores.subscriptions,
-            deliveries=stores.deliveries,
-            engine=engine,
-            index=index,
-            telemetry=telemetry,
-        ),
+        events=_events(config, ports),
+        deliveries=_deliveries(ports),
+        admin=_admin(ports),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    stores: Stores
+    engine: Engine
+    index: MatchIndex
+    clock: Clock
+    ids: IdSource
+    telemetry: Telemetry
+
+
+def _pings(config: ServicesConfig, ports: _Ports, background: Background) -> Pings:
+    return Pings(
+        largest_payload=config.max_payload_bytes,
+        subscriptions=ports.stores.subscriptions,
+        events=ports.stores.events,
+        deliveries=ports.stores.deliveries,
+        engine=ports.engine,
+        ids=ports.ids,
+        background=background,
+    )
+
+
+def _publishing(config: ServicesConfig, ports: _Ports, background: Background) -> Publishing:
+    return Publishing(
+        largest_payload=config.max_payload_bytes,
+        events=ports.stores.events,
+        subscriptions=ports.stores.subscriptions,
+        engine=ports.engine,
+        index=ports.index,
+        ids=ports.ids,
+        clock=ports.clock,
+        background=background,
+    )
+
+
+def _subscriptions(config: ServicesConfig, ports: _Ports, pings: Pings) -> Subscriptions:
+    return Subscriptions(
+        url_policy=config.url_policy,
+        subscriptions=ports.stores.subscriptions,
+        deliveries=ports.stores.deliveries,
+        engine=ports.engine,
+        pings=pings,
+        ids=ports.ids,
+        clock=ports.clock,
+        telemetry=ports.telemetry,
+    )
+
+
+def _events(config: ServicesConfig, ports: _Ports) -> Events:
+    return Events(
+        largest_payload=config.max_payload_bytes,
+        events=ports.stores.events,
+        subscriptions=ports.stores.subscriptions,
+        deliveries=ports.stores.deliveries,
+        index=ports.index,
+    )
+
+
+def _deliveries(ports: _Ports) -> Deliveries:
+    return Deliveries(
+        deliveries=ports.stores.deliveries,
+        subscriptions=ports.stores.subscriptions,
+        engine=ports.engine,
+        index=ports.index,
+        telemetry=ports.telemetry,
+    )
+
+
+def _admin(ports: _Ports) -> Admin:
+    return Admin(
+        control=ports.stores.control,
+        subscriptions=ports.stores.subscriptions,
+        deliveries=ports.stores.deliveries,
+        engine=ports.engine,
+        index=ports.index,
+        telemetry=ports.telemetry,
     )

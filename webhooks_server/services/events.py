@@ -11,7 +11,7 @@ from webhooks_server.domain.match_index import Explanation, MatchIndex
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.ports import DeliveryStore, EventStore, SubscriptionStore
 from webhooks_server.services.catching_up import catch_up
-from webhooks_server.services.event_checks import EventFields, check_events
+from webhooks_server.services.event_checks import check_event, read_through
 from webhooks_server.services.tenants import known, known_or_all
 from webhooks_server.services.violations import Violations
 
@@ -25,10 +25,14 @@ FILTER_FIELDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainDraft:
-    """An event that is not published; `unreadable` holds what the front door found wrong."""
+    """An event that is not published, given as `event_input`.
+
+    `payload_field` is the one that held the payload. `unreadable` holds what the front door found
+    wrong.
+    """
 
     event: Event
-    fields: EventFields
+    payload_field: str
     unreadable: tuple[Violation, ...] = ()
 
 
@@ -80,7 +84,15 @@ class Events:
         """Return what every subscription would make of an event, the newest first."""
         known(draft.event.tenant)
         violations = Violations(draft.unreadable)
-        await check_events([draft.event], [draft.fields], self._largest_payload, violations)
+        violations.prefix = "event_input."
+        await read_through(
+            draft.event.payload_size,
+            check_event,
+            draft.event,
+            draft.payload_field,
+            self._largest_payload,
+            violations,
+        )
         violations.raise_any()
         return await self._explained(draft.event, page)
 

@@ -12,14 +12,12 @@ from webhooks_server.domain.subscription import JSON_CONTENT_TYPE, State, Subscr
 from webhooks_server.domain.times import SECOND
 from webhooks_server.ports import DeliveryStore, Engine, EventStore, SubscriptionStore
 from webhooks_server.services.background import Background
-from webhooks_server.services.event_checks import EventFields, check_events
+from webhooks_server.services.event_checks import check_event, read_through
 from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
 _OWN_TIME = 10 * SECOND
 """What a ping may take beside its request; then the engine sends it like any other delivery."""
-
-_TEST_FIELDS = EventFields(payload="data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,9 @@ class Pings:
         known(draft.tenant)
         event = self._event(draft.tenant, draft.event_type, draft.payload)
         violations = Violations(draft.unreadable)
-        await check_events([event], [_TEST_FIELDS], self._largest_payload, violations)
+        await read_through(
+            event.payload_size, check_event, event, "data", self._largest_payload, violations
+        )
         violations.raise_any()
         found = await self._enabled(draft.tenant, draft.subscription)
         publish = Publish(

@@ -1,7 +1,7 @@
 """Publish and BatchPublish: check, accept durably, tell the engine."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from webhooks_server.domain.bounds import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
@@ -12,7 +12,7 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.ports import Clock, Engine, EventStore, SubscriptionStore
 from webhooks_server.services.background import Background
 from webhooks_server.services.catching_up import catch_up
-from webhooks_server.services.event_checks import EventFields, check_events
+from webhooks_server.services.event_checks import check_event, payload_bytes, read_through
 from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
@@ -20,17 +20,23 @@ _SETTLED_AFTER = 2.0
 """Seconds by which a commit that was under way has certainly ended or failed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PublishDraft:
-    """The events of a Publish or BatchPublish; an empty id is one that the server makes.
+    """The events of a Publish, or of a BatchPublish; an empty id is one that the server makes.
 
-    `fields` belong to the events one by one. `unreadable` holds what the front door found wrong.
+    `structs` are the positions of those whose payload the caller gave as `data`. `unreadable` holds
+    what the front door found wrong.
     """
 
     tenant: TenantId
     events: tuple[Event, ...]
-    fields: tuple[EventFields, ...]
+    is_batch: bool = False
+    structs: Collection[int] = ()
     unreadable: tuple[Violation, ...] = ()
+
+    def prefix(self, position: int) -> str:
+        """Return what stands before the fields of an event in the caller's request."""
+        return f"events[{position}]." if self.is_batch else "event."
 
 
 class Publishing:
@@ -60,7 +66,7 @@ class Publishing:
 
     async def publish(self, draft: PublishDraft) -> Sequence[Accepted]:
         """Accept the events durably, all or none; the answer is in their order."""
-        await self._check(draft)
+        await read_through(payload_bytes(draft.events), self._check, draft)
         publish = Publish(tenant=draft.tenant, events=self._with_ids(draft.events))
         try:
             accepted = await self._events.append(publish)
@@ -74,12 +80,12 @@ class Publishing:
 
     async def validate(self, draft: PublishDraft) -> Sequence[Accepted]:
         """Answer what publish would, as far as it can be known, and store nothing."""
-        await self._check(draft)
+        await read_through(payload_bytes(draft.events), self._check, draft)
         await catch_up(self._index, self._subscriptions)
         seen: dict[EventId, Event] = {}
         return [await self._validated(event, seen) for event in draft.events]
 
-    async def _check(self, draft: PublishDraft) -> None:
+    def _check(self, draft: PublishDraft) -> None:
         known(draft.tenant)
         violations = Violations(draft.unreadable)
         events = draft.events
@@ -87,9 +93,14 @@ class Publishing:
             problem = f"must have 1 to {MAX_BATCH_EVENTS} events, has {len(events)}"
             violations.add("events", problem)
             violations.raise_any()
-        await check_events(events, draft.fields, self._largest_payload, violations)
-        size = sum([len(event.payload) for event in events])
-        if size > MAX_BATCH_BYTES:
+        for position, event in enumerate(events):
+            violations.prefix = draft.prefix(position)
+            payload_field = _payload_field(event, position in draft.structs)
+            check_event(event, payload_field, self._largest_payload, violations)
+            if violations.is_full:
+                break
+        violations.prefix = ""
+        if draft.is_batch and (size := payload_bytes(events)) > MAX_BATCH_BYTES:
             violations.add(
                 "events",
                 f"must have at most {MAX_BATCH_BYTES} bytes of payloads, have {size}",
@@ -132,6 +143,12 @@ class Publishing:
         }
         for number in numbers:
             self._engine.wake(number)
+
+
+def _payload_field(event: Event, is_struct: bool) -> str:  # noqa: FBT001
+    if not event.is_json:
+        return "data_bytes"
+    return "data" if is_struct else "data_json"
 
 
 def _duplicate(event: Event, first: Event) -> Accepted:

@@ -9,20 +9,26 @@ MOST = 20
 
 
 class Violations:
-    """What was found so far."""
+    """What was found so far.
 
-    __slots__ = ("_found",)
+    `prefix` is set to what stands before the paths that are taken down next (`events[3].`).
+    """
+
+    __slots__ = ("_found", "prefix")
 
     def __init__(self, found: Iterable[Violation] = ()) -> None:
         """Begin with what somebody else found already."""
         self._found = list(found)
+        self.prefix = ""
 
     def add(
         self, path: str, problem: str | None, reason: str = "INVALID_FIELD", **metadata: str
     ) -> None:
         """Take a problem of the field at this path down; None is none."""
         if problem is not None and len(self._found) < MOST:
-            violation = Violation(field=path, description=problem, reason=reason, metadata=metadata)
+            violation = Violation(
+                field=self.prefix + path, description=problem, reason=reason, metadata=metadata
+            )
             self._found.append(violation)
 
     def found(self) -> tuple[Violation, ...]:
