@@ -9,22 +9,15 @@ from tests.harness.shelf import ATTEMPT, OTHER_TENANT, START, Shelf, event, publ
 from webhooks_server.domain.delivery import (
     DeliveryCounts,
     DeliveryState,
-    NewDelivery,
     Outcome,
-    Reason,
     Trigger,
 )
 from webhooks_server.domain.errors import (
-    DeliveryNotRetryable,
-    InvalidArgument,
     NotFound,
-    SubscriptionIsDisabled,
 )
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
 from webhooks_server.domain.paging import PageRequest
-from webhooks_server.domain.requests import RequestKey
-from webhooks_server.domain.subscription import DisableReason, Subscription
 
 PENDING, SUCCEEDED, FAILED = (
     DeliveryState.PENDING,
@@ -33,21 +26,8 @@ PENDING, SUCCEEDED, FAILED = (
 )
 
 
-async def one_delivery(shelf: Shelf) -> tuple[Subscription, NewDelivery]:
-    subscriber = await shelf.subscribe("sub")
-    await shelf.own()
-    (accepted,) = await shelf.publish("e1")
-    return subscriber, accepted.deliveries[0]
-
-
-async def again(shelf: Shelf, subscriber: Subscription) -> NewDelivery:
-    """The row as the engine takes it next."""
-    (row,) = await shelf.due(subscriber)
-    return row
-
-
 async def test_a_new_delivery_is_pending_and_due(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
+    subscriber, row = await shelf.one_delivery()
     shown = await shelf.shown(subscriber, row)
     assert (shown.seq, shown.uid) == (row.seq, row.uid)
     assert (shown.tenant, shown.subscription, shown.event) == ("default", "sub", "e1")
@@ -58,10 +38,10 @@ async def test_a_new_delivery_is_pending_and_due(shelf: Shelf) -> None:
 
 
 async def test_get_has_the_last_attempt_whole_or_without_headers_and_body(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
+    subscriber, row = await shelf.one_delivery()
     await shelf.record(subscriber, row, state=PENDING, due_in=1, attempt=ATTEMPT)
     last = replace(ATTEMPT, outcome=Outcome.TIMEOUT, error_message="timeout: \udcff☃")
-    await shelf.record(subscriber, await again(shelf, subscriber), attempt=last)
+    await shelf.record(subscriber, await shelf.taken_again(subscriber), attempt=last)
     full = await shelf.shown(subscriber, row)
     basic = await shelf.stores.deliveries.get(DEFAULT_TENANT, subscriber.id, row.uid, full=False)
     assert full.last_attempt is not None
@@ -78,8 +58,17 @@ async def test_get_has_the_last_attempt_whole_or_without_headers_and_body(shelf:
     )
 
 
+async def test_headers_with_line_breaks_harm_nobody(shelf: Shelf) -> None:
+    subscriber, row = await shelf.one_delivery()
+    odd = replace(ATTEMPT, response_headers={"X-Odd": "one\ntwo", "Y": "☃\udcff"})
+    await shelf.record(subscriber, row, attempt=odd)
+    shown = await shelf.shown(subscriber, row)
+    assert shown.last_attempt is not None
+    assert set(shown.last_attempt.response_headers) == {"X-Odd", "Y"}
+
+
 async def test_a_delivery_is_found_under_its_whole_name_only(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
+    subscriber, row = await shelf.one_delivery()
     await shelf.subscribe("other")
     await shelf.subscribe("sub", tenant=OTHER_TENANT)
     store = shelf.stores.deliveries
@@ -100,7 +89,7 @@ async def test_a_delivery_is_found_under_its_whole_name_only(shelf: Shelf) -> No
 
 
 async def test_deliveries_of_deleted_subscriptions_stay_readable(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
+    subscriber, row = await shelf.one_delivery()
     await shelf.stores.subscriptions.delete(DEFAULT_TENANT, subscriber.id)
     assert (await shelf.shown(subscriber, row)).subscription == "sub"
     page = await shelf.stores.deliveries.list(
@@ -208,7 +197,7 @@ async def test_list_filters(shelf: Shelf, term: Term, expected: list[str]) -> No
 
 
 async def test_attempts_go_by_number_descending(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
+    subscriber, row = await shelf.one_delivery()
     for _ in range(3):
         await shelf.record(subscriber, row, state=PENDING, due_in=0)
     store = shelf.stores.deliveries
@@ -234,146 +223,6 @@ async def test_of_event_names_the_deliveries_to_these(shelf: Shelf) -> None:
     assert found == {one.number: accepted.deliveries[0].uid}
     found = await shelf.stores.deliveries.of_event(accepted.event.seq, [two.number])
     assert found == {two.number: accepted.deliveries[1].uid}
-
-
-async def test_retry_of_a_waiting_one_makes_it_due_before_all_others(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.publish("e2")
-    await shelf.record(subscriber, row, state=PENDING, due_in=60_000_000)
-    assert [one.seq for one in await shelf.due(subscriber)] == [row.seq + 1, row.seq]
-    shelf.clock.advance(7)
-    retried = await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert (retried.state, retried.next_attempt_time) == (PENDING, shelf.clock.now)
-    first, second = await shelf.due(subscriber)
-    assert (first.seq, second.seq) == (row.seq, row.seq + 1)
-    assert first.due_in <= 0
-    assert (first.retry_requests, first.final_before) == (1, False)
-
-
-async def test_retry_of_a_final_one_makes_it_pending_for_one_attempt(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row, state=FAILED, state_reason=Reason.ATTEMPTS_SPENT)
-    shelf.clock.advance(7)
-    retried = await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert (retried.state, retried.state_reason, retried.complete_time) == (PENDING, "", None)
-    assert retried.next_attempt_time == shelf.clock.now
-    taken = await again(shelf, subscriber)
-    assert (taken.attempt_count, taken.final_before) == (1, True)
-    await shelf.record(subscriber, taken, state=FAILED, state_reason=Reason.ATTEMPTS_SPENT)
-    shown = await shelf.shown(subscriber, row)
-    assert (shown.state, shown.attempt_count) == (FAILED, 2)
-
-
-async def test_a_delivery_that_was_never_tried_is_not_retried(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    with pytest.raises(DeliveryNotRetryable) as raised:
-        await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert raised.value.subject == (await shelf.shown(subscriber, row)).name
-
-
-async def test_nothing_is_retried_for_a_deleted_subscription(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row)
-    await shelf.stores.subscriptions.delete(DEFAULT_TENANT, subscriber.id)
-    with pytest.raises(DeliveryNotRetryable, match="tenants/default/subscriptions/sub is deleted"):
-        await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert (await shelf.shown(subscriber, row)).state is SUCCEEDED
-
-
-async def test_nothing_is_retried_for_a_disabled_subscription(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row)
-    await shelf.stores.subscriptions.update(
-        DEFAULT_TENANT, subscriber.id, lambda one: replace(one, disable_reason=DisableReason.GONE)
-    )
-    with pytest.raises(SubscriptionIsDisabled) as raised:
-        await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert raised.value.subject == subscriber.name
-
-
-async def test_a_retry_while_the_attempt_is_out_makes_the_next_one_due_at_once(
-    shelf: Shelf,
-) -> None:
-    """EB6: the record of the attempt that was out must not push the delivery away again."""
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row, state=PENDING, due_in=0)
-    out = await again(shelf, subscriber)
-    await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    recorded = await shelf.record(subscriber, out, state=PENDING, due_in=300_000_000)
-    assert (recorded.state, recorded.due_in, recorded.late) == (PENDING, 0, False)
-    assert (await again(shelf, subscriber)).due_in <= 0
-
-
-async def test_a_retry_while_the_last_attempt_is_out_gives_one_more(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row, state=PENDING, due_in=0)
-    out = await again(shelf, subscriber)
-    await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    recorded = await shelf.record(subscriber, out, state=FAILED, state_reason=Reason.ATTEMPTS_SPENT)
-    assert recorded.state is PENDING
-    assert (await again(shelf, subscriber)).final_before
-
-
-async def test_a_retry_while_the_attempt_that_succeeds_is_out_needs_no_other(
-    shelf: Shelf,
-) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row, state=PENDING, due_in=0)
-    out = await again(shelf, subscriber)
-    await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert (await shelf.record(subscriber, out)).state is SUCCEEDED
-    assert await shelf.due(subscriber) == []
-
-
-async def test_a_repeated_retry_is_one(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row, state=FAILED)
-    store = shelf.stores.deliveries
-    key = RequestKey(tenant=DEFAULT_TENANT, request_id="a", fingerprint=b"same")
-    first = await store.retry(DEFAULT_TENANT, subscriber.id, row.uid, request=key)
-    await shelf.record(subscriber, await again(shelf, subscriber))
-    second = await store.retry(DEFAULT_TENANT, subscriber.id, row.uid, request=key)
-    assert second == first
-    assert (await shelf.shown(subscriber, row)).state is SUCCEEDED
-    with pytest.raises(InvalidArgument, match="request_id"):
-        await store.retry(
-            DEFAULT_TENANT, subscriber.id, row.uid, request=replace(key, fingerprint=b"other")
-        )
-
-
-async def test_cancel_ends_a_pending_one(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    shelf.clock.advance(3)
-    cancelled = await shelf.stores.deliveries.cancel(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert (cancelled.state, cancelled.state_reason) == (
-        DeliveryState.CANCELLED,
-        Reason.CANCELLED,
-    )
-    assert (cancelled.complete_time, cancelled.next_attempt_time) == (shelf.clock.now, None)
-    assert await shelf.shown(subscriber, row) == cancelled
-    assert await shelf.due(subscriber) == []
-
-
-async def test_cancel_leaves_a_final_one_as_it_is(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.record(subscriber, row)
-    cancelled = await shelf.stores.deliveries.cancel(DEFAULT_TENANT, subscriber.id, row.uid)
-    assert cancelled.state is SUCCEEDED
-
-
-async def test_the_attempt_that_was_out_at_a_cancel_is_late(shelf: Shelf) -> None:
-    subscriber, row = await one_delivery(shelf)
-    await shelf.stores.deliveries.cancel(DEFAULT_TENANT, subscriber.id, row.uid)
-    recorded = await shelf.record(subscriber, row)
-    assert (recorded.state, recorded.attempt_number, recorded.late) == (
-        DeliveryState.CANCELLED,
-        1,
-        True,
-    )
-    shown = await shelf.shown(subscriber, row)
-    assert (shown.state, shown.attempt_count) == (DeliveryState.CANCELLED, 1)
-    assert shown.last_attempt is not None
-    assert shown.last_attempt.late
 
 
 async def test_counts_by_state(shelf: Shelf) -> None:

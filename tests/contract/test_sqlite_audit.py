@@ -55,12 +55,12 @@ async def rows(sqlite: Shelf) -> list[NewDelivery]:
             mismatch(5, 1, 0),
         ),
         (
-            "INSERT INTO fanouts VALUES (1, 'default', 1, x'0100000002000000', 0)",
+            "INSERT INTO fanouts VALUES ({EVENT}, 'default', 1, x'0100000002000000', 0)",
             mismatch(1, 1, 2),
         ),
         (
-            "INSERT INTO fanouts VALUES (1, 'default', 1, x'01000000', 1)",
-            "the fan-out of event 1 stands at 1 of 1, or its event does not exist",
+            "INSERT INTO fanouts VALUES ({EVENT}, 'default', 1, x'01000000', 1)",
+            "the fan-out of event {3} stands at 1 of 1, or its event does not exist",
         ),
         (
             "INSERT INTO fanouts VALUES (77, 'default', 1, x'01000000', 0)",
@@ -95,8 +95,8 @@ async def rows(sqlite: Shelf) -> list[NewDelivery]:
             "delivery {0} is pending, but has a complete_time",
         ),
         (
-            "DELETE FROM events WHERE seq = 1",
-            "delivery {0} is of the event 1, which does not exist",
+            "DELETE FROM events WHERE id = 'a'",
+            "delivery {0} is of the event {3}, which does not exist",
         ),
         (
             "UPDATE deliveries SET subscription = 77 WHERE seq = 1",
@@ -107,12 +107,12 @@ async def rows(sqlite: Shelf) -> list[NewDelivery]:
             "delivery {0} lies in partition 9, its subscription in 1",
         ),
         (
-            "UPDATE events SET tenant = 'other' WHERE seq = 1",
+            "UPDATE events SET tenant = 'other' WHERE id = 'a'",
             "delivery {0} of tenant default joins an event of other and a subscription of default",
         ),
         (
             WITHOUT_CONSTRAINTS,
-            "event 1 has 2 deliveries to subscription 1 with replay 0",
+            "event {3} has 2 deliveries to subscription 1 with replay 0",
         ),
     ],
 )
@@ -120,9 +120,9 @@ async def test_damage_is_named(
     sqlite: Shelf, rows: list[NewDelivery], tmp_path: Path, damage: str, sentence: str
 ) -> None:
     stranger = sqlite3.connect(tmp_path / "data" / "webhooks.db")
-    stranger.executescript(damage)
+    stranger.executescript(damage.replace("{EVENT}", str(rows[0].event_seq)))
     stranger.close()
-    expected = sentence.format(*(delivery_id(row.uid) for row in rows))
+    expected = sentence.format(*(delivery_id(row.uid) for row in rows), rows[0].event_seq)
     everything = await sqlite.stores.control.audit(None)
     assert expected in everything.violations
 

@@ -1,12 +1,8 @@
 """What engines and callers wait for goes by an index, whatever the tables hold."""
 
-import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
-from sqlalchemy import Engine
-from sqlalchemy import event as events_of_sqlalchemy
 
 from tests.harness.shelf import Shelf, event, publish_of
 from webhooks_server.domain.delivery import DeliveryState
@@ -23,12 +19,15 @@ from webhooks_server.domain.lanes import LaneRead, Settlement
 from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.times import Micros
 from webhooks_server.ports import Stores
+from webhooks_server.storage.sql.connection import driver_of
+from webhooks_server.storage.sql.events import SqlEvents
 
 SUB = SubscriptionId("sub")
 NUMBER = SubscriptionNumber(1)
 UID = bytes(16)
 PAGE = PageRequest(size=10, before=1000)
 LANE = LaneRead(subscription=NUMBER, partition=1, limit=10)
+PLANNED = {"SELECT", "WITH", "UPDATE", "INSERT", "DELETE"}
 GROWING = ("deliveries", "events", "attempts", "subscriptions", "subscription_patterns")
 SETTLEMENT = Settlement(
     subscription=NUMBER,
@@ -40,25 +39,20 @@ SETTLEMENT = Settlement(
 )
 
 
-@contextmanager
-def plans() -> Iterator[list[str]]:
-    """Collect what SQLite does for every statement meanwhile: a line for each table it touches."""
-    lines: list[str] = []
-
-    def explain(
-        _: object,
-        cursor: sqlite3.Cursor,
-        statement: str,
-        parameters: tuple[object, ...],
-        *__: object,
-    ) -> None:
-        if statement.split(maxsplit=1)[0] in {"SELECT", "WITH", "UPDATE", "INSERT", "DELETE"}:
-            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            lines.extend(row[3] for row in plan)
-
-    events_of_sqlalchemy.listen(Engine, "before_cursor_execute", explain)
-    yield lines
-    events_of_sqlalchemy.remove(Engine, "before_cursor_execute", explain)
+async def plans(shelf: Shelf, call: Callable[[Stores], Awaitable[object]]) -> list[str]:
+    """Return what SQLite does for every statement of a call: a line for each table it touches."""
+    events = shelf.stores.events
+    assert isinstance(events, SqlEvents)
+    connections = [events._writer._thread._connection, *events._readers._idle]
+    drivers = [driver_of(connection) for connection in connections]
+    statements: list[str] = []
+    for driver in drivers:
+        driver.set_trace_callback(statements.append)
+    await call(shelf.stores)
+    for driver in drivers:
+        driver.set_trace_callback(None)
+    planned = [one for one in statements if one.split(maxsplit=1)[0] in PLANNED]
+    return [row[3] for one in planned for row in drivers[1].execute(f"EXPLAIN QUERY PLAN {one}")]
 
 
 CALLS: dict[str, Callable[[Stores], Awaitable[object]]] = {
@@ -100,8 +94,7 @@ async def test_no_call_reads_a_whole_table(sqlite: Shelf, name: str) -> None:
     await sqlite.subscribe("sub")
     await sqlite.own()
     await sqlite.publish("e1")
-    with plans() as lines:
-        await CALLS[name](sqlite.stores)
+    lines = await plans(sqlite, CALLS[name])
     assert lines
     scanned = [line for line in lines if line.startswith("SCAN") and line.split()[1] in GROWING]
     # From the newest on until the page is full.
@@ -114,19 +107,21 @@ async def test_a_delivery_and_its_commands_are_found_by_uid(sqlite: Shelf) -> No
     await sqlite.own()
     (accepted,) = await sqlite.publish("e1")
     (row,) = accepted.deliveries
-    with plans() as lines:
+
+    async def use(stores: Stores) -> None:
         await sqlite.record(subscriber, row, state=DeliveryState.PENDING, due_in=1)
         await sqlite.shown(subscriber, row)
-        await sqlite.stores.deliveries.attempts(DEFAULT_TENANT, SUB, row.uid, PAGE, full=True)
-        await sqlite.stores.deliveries.retry(DEFAULT_TENANT, SUB, row.uid)
-        await sqlite.stores.deliveries.cancel(DEFAULT_TENANT, SUB, row.uid)
+        await stores.deliveries.attempts(DEFAULT_TENANT, SUB, row.uid, PAGE, full=True)
+        await stores.deliveries.retry(DEFAULT_TENANT, SUB, row.uid)
+        await stores.deliveries.cancel(DEFAULT_TENANT, SUB, row.uid)
+
+    lines = await plans(sqlite, use)
     assert len(lines) > 10
     assert [line for line in lines if line.startswith("SCAN") and line.split()[1] in GROWING] == []
 
 
 async def test_a_lane_is_read_in_the_order_of_its_index(sqlite: Shelf) -> None:
-    with plans() as lines:
-        await sqlite.stores.lanes.due([LANE])
+    lines = await plans(sqlite, lambda stores: stores.lanes.due([LANE]))
     assert any(
         "USING INDEX deliveries_pending (partition=? AND subscription=?)" in one for one in lines
     )

@@ -103,6 +103,28 @@ class Shelf:
             subscriber.tenant, subscriber.id, row.uid, full=True
         )
 
+    async def lane(
+        self, count: int = 1, name: str = "sub"
+    ) -> tuple[Subscription, list[NewDelivery]]:
+        """A subscription of its own event type, with so many deliveries; all partitions owned."""
+        subscriber = await self.subscribe(name, f"{name}.*")
+        await self.own()
+        ids = [f"{name}-{number}" for number in range(count)]
+        accepted = await self.publish(*ids, event_type=f"{name}.happened")
+        return subscriber, [one.deliveries[0] for one in accepted]
+
+    async def one_delivery(self) -> tuple[Subscription, NewDelivery]:
+        """A subscription to everything, and its delivery of the event e1."""
+        subscriber = await self.subscribe("sub")
+        await self.own()
+        (accepted,) = await self.publish("e1")
+        return subscriber, accepted.deliveries[0]
+
+    async def taken_again(self, subscriber: Subscription) -> NewDelivery:
+        """The only pending row of a lane, as the engine takes it next."""
+        (row,) = await self.due(subscriber)
+        return row
+
     async def audited(self) -> None:
         """See that nothing contradicts what must always be true."""
         report = await self.stores.control.audit(None)

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.harness.shelf import event, publish_of
+from tests.harness.shelf import StandingClock, event, publish_of
 from webhooks_server.domain.errors import ServerOverloaded
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId, SubscriptionNumber, Version
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import Changes, IndexEntry, State
+from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.accept import Append
 from webhooks_server.storage.sql.backlog import MAX_WAITING, Backlog
+from webhooks_server.storage.sql.dialects import Numbers
+from webhooks_server.storage.sql.prepare import Preparation
 from webhooks_server.storage.targets import distinct_events
 
 
@@ -37,10 +40,19 @@ def index_of(*counts: tuple[str, int]) -> MatchIndex:
     return index
 
 
+def backlog_of(index: MatchIndex) -> Backlog:
+    return Backlog(Preparation(index, StoreClock(StandingClock()), Numbers(0, 0)))
+
+
 def append_of(*events: Event) -> Append:
     publish = publish_of(*events)
     future = asyncio.get_running_loop().create_future()
-    return Append(publish=publish, fresh=distinct_events(publish), future=future)
+    return Append(
+        publish=publish,
+        fresh=distinct_events(publish),
+        future=future,
+        size=sum(len(one.payload) for one in events),
+    )
 
 
 def batch_of(name: str, count: int, **fields: object) -> Append:
@@ -60,12 +72,12 @@ def groups_of(backlog: Backlog, appends: Sequence[Append]) -> list[list[str]]:
 
 async def test_all_that_waits_goes_together_in_the_order_of_arrival() -> None:
     appends = [append_of(event(f"e{number}")) for number in range(64)]
-    assert groups_of(Backlog(index_of()), appends) == [[f"e{number}" for number in range(64)]]
+    assert groups_of(backlog_of(index_of()), appends) == [[f"e{number}" for number in range(64)]]
 
 
 async def test_at_most_512_events() -> None:
     appends = [batch_of("a", 500), batch_of("b", 12), batch_of("c", 1)]
-    assert groups_of(Backlog(index_of()), appends) == [["a-0", "b-0"], ["c-0"]]
+    assert groups_of(backlog_of(index_of()), appends) == [["a-0", "b-0"], ["c-0"]]
 
 
 async def test_at_most_4_mib_of_payloads() -> None:
@@ -75,7 +87,7 @@ async def test_at_most_4_mib_of_payloads() -> None:
         batch_of("b", 1, payload=bytes(mib)),
         batch_of("c", 1, payload=b"1"),
     ]
-    assert groups_of(Backlog(index_of()), appends) == [["a-0", "b-0"], ["c-0"]]
+    assert groups_of(backlog_of(index_of()), appends) == [["a-0", "b-0"], ["c-0"]]
 
 
 async def test_at_most_2000_deliveries() -> None:
@@ -86,7 +98,7 @@ async def test_at_most_2000_deliveries() -> None:
         batch_of("c", 1, event_type="one"),
         batch_of("d", 1, event_type="none"),
     ]
-    assert groups_of(Backlog(index), appends) == [["a-0", "b-0"], ["c-0", "d-0"]]
+    assert groups_of(backlog_of(index), appends) == [["a-0", "b-0"], ["c-0", "d-0"]]
 
 
 async def test_what_is_too_large_for_a_group_has_one_of_its_own() -> None:
@@ -94,7 +106,7 @@ async def test_what_is_too_large_for_a_group_has_one_of_its_own() -> None:
         batch_of("a", 1, payload=bytes(5 * 1024 * 1024)),
         batch_of("b", 1),
     ]
-    assert groups_of(Backlog(index_of()), appends) == [["a-0"], ["b-0"]]
+    assert groups_of(backlog_of(index_of()), appends) == [["a-0"], ["b-0"]]
 
 
 async def test_an_event_id_is_at_most_once_in_a_group() -> None:
@@ -104,18 +116,37 @@ async def test_an_event_id_is_at_most_once_in_a_group() -> None:
         append_of(event("z")),
         append_of(event("y")),
     ]
-    assert groups_of(Backlog(index_of()), appends) == [["x", "z", "y"], ["y"]]
+    assert groups_of(backlog_of(index_of()), appends) == [["x", "z", "y"], ["y"]]
+
+
+async def test_seqs_go_up_in_the_order_of_commits() -> None:
+    """Also where one had to wait for the next group, and others came in behind it."""
+    backlog = backlog_of(index_of())
+    for name in ("x", "x", "z"):
+        backlog.add_append(append_of(event(name)))
+    seqs = seqs_of(backlog)
+    backlog.add_append(append_of(event("behind")))
+    seqs += seqs_of(backlog)
+    assert len(seqs) == 4
+    assert seqs == sorted(seqs)
+
+
+def seqs_of(backlog: Backlog) -> list[int]:
+    """Take a group and return the seqs of its events in their order."""
+    group = backlog.take_group()
+    prepared = [append.prepared for append in group.appends]
+    return [one.event.seq for each in prepared if each for one in each.accepted.values()]
 
 
 async def test_who_is_gone_is_left_out() -> None:
     appends = [append_of(event("a")), append_of(event("b"))]
     appends[0].future.cancel()
-    assert groups_of(Backlog(index_of()), appends) == [["b"]]
+    assert groups_of(backlog_of(index_of()), appends) == [["b"]]
 
 
 async def test_what_is_put_back_comes_first_and_is_matched_anew() -> None:
     index = index_of()
-    backlog = Backlog(index)
+    backlog = backlog_of(index)
     backlog.add_append(append_of(event("a", event_type="many")))
     group = backlog.take_group()
     backlog.put_back(group)
@@ -123,7 +154,9 @@ async def test_what_is_put_back_comes_first_and_is_matched_anew() -> None:
     backlog.add_append(append_of(event("b")))
     group = backlog.take_group()
     assert [append.publish.events[0].id for append in group.appends] == ["a", "b"]
-    assert (group.appends[0].first_count, group.version) == (2, index.version)
+    prepared = group.appends[0].prepared
+    assert prepared is not None
+    assert (len(prepared.deliveries), prepared.version) == (2, index.version)
 
 
 async def changes_of(index: MatchIndex) -> Changes:
@@ -133,7 +166,7 @@ async def changes_of(index: MatchIndex) -> Changes:
 
 
 async def test_too_many_that_wait_are_refused() -> None:
-    backlog = Backlog(index_of())
+    backlog = backlog_of(index_of())
     for number in range(MAX_WAITING):
         backlog.add_append(append_of(event(f"e{number}")))
     with pytest.raises(ServerOverloaded):
@@ -143,7 +176,7 @@ async def test_too_many_that_wait_are_refused() -> None:
 
 
 async def test_too_many_bytes_that_wait_are_refused() -> None:
-    backlog = Backlog(index_of())
+    backlog = backlog_of(index_of())
     for number in range(21):
         backlog.add_append(batch_of(f"e{number}", 1, payload=bytes(3 * 1024 * 1024)))
     with pytest.raises(ServerOverloaded):

@@ -36,11 +36,17 @@ def match_targets(
         return {event.id: alone for event in events}
     room = FIRST_CHUNK
     found: dict[EventId, Targets] = {}
+    # A batch has many events of few types.
+    by_type: dict[str, Targets] = {}
     for event in events:
-        numbers = index.match(publish.tenant, event.event_type)
-        entries = [entry for number in numbers[:room] if (entry := index.get(number))]
-        found[event.id] = Targets(first=entries, rest=numbers[room:])
-        room -= len(entries)
+        targets = by_type.get(event.event_type)
+        if targets is None or targets.count > room:
+            numbers = index.match(publish.tenant, event.event_type)
+            entries = [entry for number in numbers[:room] if (entry := index.get(number))]
+            targets = Targets(first=entries, rest=numbers[room:])
+            by_type[event.event_type] = targets
+        found[event.id] = targets
+        room -= len(targets.first)
     return found
 
 

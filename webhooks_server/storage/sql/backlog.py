@@ -1,13 +1,13 @@
 """Appends and records that wait for the next group, and what fits one (engine.md, EA2, EC3)."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from webhooks_server.domain.errors import ServerOverloaded
 from webhooks_server.domain.ids import EventId, TenantId
-from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.storage.sql.accept import Append
 from webhooks_server.storage.sql.group import Group
+from webhooks_server.storage.sql.prepare import Preparation
 from webhooks_server.storage.sql.record import RecordBatch
 
 MAX_EVENTS = 512
@@ -21,8 +21,8 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 class Backlog:
     """What waits, in the order of arrival."""
 
-    def __init__(self, index: MatchIndex) -> None:
-        self._index = index
+    def __init__(self, preparation: Preparation) -> None:
+        self._preparation = preparation
         self._appends: deque[Append] = deque()
         self._batches: deque[RecordBatch] = deque()
         self._bytes = 0
@@ -34,6 +34,7 @@ class Backlog:
         """Let an append wait; raises ServerOverloaded where too many do."""
         if len(self._appends) >= MAX_WAITING or self._bytes + append.size > MAX_WAITING_BYTES:
             raise ServerOverloaded
+        self._preparation.of(append)
         self._bytes += append.size
         self._appends.append(append)
 
@@ -43,15 +44,27 @@ class Backlog:
 
     def put_back(self, group: Group) -> None:
         """Let a group wait again, before all others."""
-        self._appends.extendleft(reversed(group.appends))
+        self._put_back(group.appends)
         self._batches.extendleft(reversed(group.batches))
-        self._bytes += sum(append.size for append in group.appends)
+        self.renumber()
+
+    def renumber(self) -> None:
+        """Prepare all that waits anew, so that seqs go up in the order of commits.
+
+        To be called where something that was prepared earlier is going to be committed later.
+        """
+        for append in self._appends:
+            append.prepared = None
+            self._preparation.of(append)
 
     def take_group(self) -> Group:
-        """Take what fits one transaction, matched by the index."""
-        version = self._index.version
+        """Take what fits one transaction."""
         appends = list(self._take_appends())
-        return Group(version=version, appends=appends, batches=list(self._take_batches()))
+        return Group(
+            version=self._preparation.index.version,
+            appends=appends,
+            batches=list(self._take_batches()),
+        )
 
     def _take_batches(self) -> Iterator[RecordBatch]:
         records = 0
@@ -73,13 +86,19 @@ class Backlog:
                 # An event id at most once in a group: this one waits for the next (EA2).
                 passed_over.append(append)
                 continue
-            append.match(self._index)
-            events += len(append.fresh)
+            prepared = self._preparation.of(append)
+            events += len(prepared.events)
             size += append.size
-            deliveries += append.first_count
+            deliveries += len(prepared.deliveries)
             if keys and (events > MAX_EVENTS or size > MAX_BYTES or deliveries > MAX_DELIVERIES):
-                passed_over.append(append)
+                self._put_back((append,))
                 break
             keys.update(append.keys)
             yield append
-        self.put_back(Group(version=self._index.version, appends=passed_over))
+        if passed_over:
+            self._put_back(passed_over)
+            self.renumber()
+
+    def _put_back(self, appends: Sequence[Append]) -> None:
+        self._appends.extendleft(reversed(appends))
+        self._bytes += sum(append.size for append in appends)

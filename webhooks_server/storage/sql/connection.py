@@ -15,6 +15,9 @@ from webhooks_server.domain.errors import DatabaseDamaged, StartError, StoreUnav
 # How long a writer waits for a foreign tool that holds the write lock (reliability.md, S7).
 BUSY_SECONDS = 30.0
 _CACHED_STATEMENTS = 64
+# The first with RETURNING.
+_OLDEST_SQLITE = (3, 35)
+_FULL = 2
 # Some ten milliseconds of SQLite's own work.
 _STEPS_BETWEEN_LOOKS = 1_000_000
 # The result codes that say nothing about the statement, and all about the database.
@@ -44,6 +47,8 @@ def writer_engine(database: Path) -> Engine:
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = FULL",
             "PRAGMA cache_size = -8192",
+            # Half of what the log may grow to: a page that is written often is then moved once.
+            "PRAGMA wal_autocheckpoint = 2000",
             "PRAGMA temp_store = MEMORY",
         ),
     )
@@ -78,6 +83,17 @@ def limit_time(connection: Connection, deadline: float) -> None:
     driver_of(connection).set_progress_handler(
         lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS
     )
+
+
+def check_durable(connection: Connection) -> None:
+    """Raise StartError where a commit would not be on stable storage, or SQLite is too old."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        needed = ".".join(map(str, _OLDEST_SQLITE))
+        raise StartError(f"SQLite {needed} or newer is needed, this is {sqlite3.sqlite_version}")
+    if run_pragma(connection, "journal_mode") != "wal":
+        raise StartError("SQLite cannot keep its write-ahead log here; use a local disk")
+    if run_pragma(connection, "synchronous") != _FULL:
+        raise StartError("SQLite does not wait for the disk at a commit")
 
 
 @contextmanager
@@ -133,7 +149,7 @@ def _engine(database: Path, pragmas: tuple[str, ...]) -> Engine:
 
 
 def _execute(connection: Connection, statement: str) -> None:
-    connection.exec_driver_sql(statement)
+    driver_of(connection).execute(statement)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

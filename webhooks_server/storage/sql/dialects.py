@@ -2,7 +2,9 @@
 
 On SQLite each statement here takes one step, whatever the number of rows: for every further step
 Python's driver gives the interpreter lock away and waits for it again, up to 5 ms each beside a
-busy event loop. So many rows come in through one VALUES list, and go out as one JSON text.
+busy event loop. So many rows come in through one VALUES list, and go out as one JSON text. They go
+to the driver itself, inside the transaction that SQLAlchemy began: by way of SQLAlchemy a statement
+costs as much as twenty rows.
 """
 
 import json
@@ -14,9 +16,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from webhooks_server.domain.ids import DeliverySeq, EventSeq, SubscriptionNumber, Version
+from webhooks_server.domain.ids import EventSeq, SubscriptionNumber, Version
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.times import Instant
+from webhooks_server.storage.sql.connection import driver_of
 from webhooks_server.storage.sql.rows.values import Row
 
 # SQLite takes at most 32,766 parameters in a statement; smaller ones need less memory.
@@ -25,13 +28,26 @@ _PARAMETERS_AT_ONCE = 10_000
 _SMALL_PAYLOAD = 8192
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """The control version, and the first of the seqs that a group may use."""
+    """Numbers for new rows, from where the database has them; seqs go up and are used once.
 
-    version: Version
-    first_event: EventSeq
-    first_delivery: DeliverySeq
+    One process owns a SQLite database, so they are counted in memory. What is not committed leaves
+    a gap.
+    """
+
+    def __init__(self, last_event: int, last_delivery: int) -> None:
+        self.last_event = last_event
+        self.last_delivery = last_delivery
+
+    def take_events(self, count: int) -> int:
+        """Return the first of so many seqs for events."""
+        self.last_event += count
+        return self.last_event - count + 1
+
+    def take_deliveries(self, count: int) -> int:
+        """Return the first of so many seqs for deliveries."""
+        self.last_delivery += count
+        return self.last_delivery - count + 1
 
 
 class Insertion:
@@ -63,27 +79,32 @@ def write_rows(
     connection: Connection, statement: Insertion | Replacement, rows: Sequence[Row]
 ) -> int:
     """Insert or update rows and return how many were."""
-    written = 0
+    driver, written = driver_of(connection), 0
     for block in _blocks(rows, statement.rows_at_once):
         values = ",".join([statement.row] * len(block))
-        written += connection.exec_driver_sql(
+        written += driver.execute(
             statement.head + values + statement.tail, tuple(chain.from_iterable(block))
         ).rowcount
     return written
 
 
-def take_numbers(connection: Connection, now: Instant, *, events: int, deliveries: int) -> Numbers:
-    """Read the control version, take seqs for new rows, and keep the clock (EC5)."""
-    version, last_event, last_delivery = connection.exec_driver_sql(
-        "UPDATE control SET clock = max(clock, ?), last_event = last_event + ?,"
-        " last_delivery = last_delivery + ? RETURNING version, last_event, last_delivery",
-        (now, events, deliveries),
-    ).one()
-    return Numbers(
-        version=Version(version),
-        first_event=EventSeq(last_event - events + 1),
-        first_delivery=DeliverySeq(last_delivery - deliveries + 1),
+def read_state(connection: Connection) -> tuple[Instant, Numbers]:
+    """Read how far the clock and the numbers of new rows have come."""
+    clock, last_event, last_delivery = _read_one(
+        connection, "SELECT clock, last_event, last_delivery FROM control", ()
     )
+    return Instant(clock), Numbers(last_event, last_delivery)
+
+
+def keep_state(connection: Connection, now: Instant, numbers: Numbers) -> Version:
+    """Keep how far the clock and the numbers have come (EC5); returns the control version."""
+    (version,) = _read_one(
+        connection,
+        "UPDATE control SET clock = max(clock, ?), last_event = ?, last_delivery = ?"
+        " RETURNING version",
+        (now, numbers.last_event, numbers.last_delivery),
+    )
+    return Version(version)
 
 
 _ROWS_AND_FENCES = """
@@ -101,9 +122,11 @@ def read_rows_and_fences(
     connection: Connection, seqs: Iterable[int], partitions: Iterable[int], engine: str
 ) -> tuple[list[list[Any]], dict[int, int]]:
     """Read rows of ROW_COLUMNS, and the epochs of those partitions that the engine owns."""
-    rows, fences = connection.exec_driver_sql(
-        _ROWS_AND_FENCES, (json.dumps(list(seqs)), json.dumps(list(partitions)), engine)
-    ).one()
+    rows, fences = _read_one(
+        connection,
+        _ROWS_AND_FENCES,
+        (json.dumps(list(seqs)), json.dumps(list(partitions)), engine),
+    )
     found: list[list[Any]] = json.loads(rows)
     for row in found:
         row[1] = bytes.fromhex(row[1])
@@ -140,7 +163,7 @@ def read_lanes(
             ]
         )
         limit = max(reads[position].limit for position in positions)
-        answer = connection.exec_driver_sql(_LANES, (lanes, limit, now)).scalar_one()
+        (answer,) = _read_one(connection, _LANES, (lanes, limit, now))
         for position, rows in json.loads(answer):
             found[position] = rows[: reads[position].limit]
     return found
@@ -164,7 +187,7 @@ class Target:
 
 def read_targets(connection: Connection, numbers: Iterable[int]) -> list[Target]:
     """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
-    answer = connection.exec_driver_sql(_TARGETS, (json.dumps(list(numbers)),)).scalar_one()
+    (answer,) = _read_one(connection, _TARGETS, (json.dumps(list(numbers)),))
     return [
         Target(number=SubscriptionNumber(number), partition=partition, deleted=bool(deleted))
         for number, partition, deleted in json.loads(answer)
@@ -187,7 +210,7 @@ _LARGE_PAYLOADS = "SELECT seq, payload FROM events WHERE seq IN (SELECT value FR
 
 def read_events(connection: Connection, seqs: Sequence[EventSeq]) -> Sequence[Mapping[str, Any]]:
     """Read events with their payloads as mappings for rows.py."""
-    answer = connection.exec_driver_sql(_EVENTS, (json.dumps(seqs), _SMALL_PAYLOAD)).scalar_one()
+    (answer,) = _read_one(connection, _EVENTS, (json.dumps(seqs), _SMALL_PAYLOAD))
     found = [dict(zip(_EVENT_NAMES, row, strict=True)) for row in json.loads(answer)]
     large = [event["seq"] for event in found if event["payload"] is None]
     payloads: dict[int, bytes] = {}
@@ -198,6 +221,14 @@ def read_events(connection: Connection, seqs: Sequence[EventSeq]) -> Sequence[Ma
         digits = event["payload"]
         event["payload"] = payloads[event["seq"]] if digits is None else bytes.fromhex(digits)
     return found
+
+
+def _read_one(connection: Connection, query: str, arguments: Row) -> tuple[Any, ...]:
+    cursor = driver_of(connection).execute(query, arguments)
+    row: tuple[Any, ...] = cursor.fetchone()
+    # Else an UPDATE with RETURNING is still under way.
+    cursor.close()
+    return row
 
 
 def _blocks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:

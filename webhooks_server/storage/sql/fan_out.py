@@ -13,7 +13,6 @@ from webhooks_server.storage.sql.dialects import (
     Insertion,
     Target,
     read_targets,
-    take_numbers,
     write_rows,
 )
 from webhooks_server.storage.sql.rows.deliveries import DELIVERY_COLUMNS
@@ -26,18 +25,21 @@ _FINISHED = FanOutStep(deliveries=(), done=True)
 
 
 def next_chunk(
-    connection: Connection, event: EventSeq, now: Instant, uid: Callable[[], bytes]
+    connection: Connection,
+    event: EventSeq,
+    now: Instant,
+    uid: Callable[[], bytes],
+    first: int,
 ) -> FanOutStep:
-    """Insert the next deliveries of a fan-out, and move its position or end it."""
+    """Insert the next deliveries of a fan-out, with seqs from `first` on; move or end it."""
     fan_out = connection.execute(
         select(fanouts).where(fanouts.c.event_seq == event).with_for_update()
     ).one_or_none()
     if fan_out is None:
         return _FINISHED
-    numbers = unpack_numbers(fan_out.numbers)
+    targets = unpack_numbers(fan_out.numbers)
     end = fan_out.position + FAN_OUT_CHUNK
-    chunk = numbers[fan_out.position : end]
-    first = take_numbers(connection, now, events=0, deliveries=len(chunk)).first_delivery
+    chunk = targets[fan_out.position : end]
     rows: list[Row] = []
     live: list[NewDelivery] = []
     for seq, target in enumerate(read_targets(connection, chunk), first):
@@ -53,7 +55,7 @@ def next_chunk(
             live.append(delivery)
     write_rows(connection, _INTO_DELIVERIES, rows)
     mine = fanouts.c.event_seq == event
-    done = end >= len(numbers)
+    done = end >= len(targets)
     connection.execute(
         delete(fanouts).where(mine) if done else update(fanouts).where(mine).values(position=end)
     )

@@ -11,7 +11,7 @@ from webhooks_server.domain.paging import PageRequest
 
 Condition = Callable[[Term], ColumnElement[bool]]
 
-_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+_COMPARE: Mapping[str, Callable[[ColumnElement[Any], str | int], ColumnElement[bool]]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -29,8 +29,8 @@ def on_column(column: ColumnElement[Any]) -> Condition:
         if term.is_prefix:
             # Not LIKE: in SQLite it takes a for A.
             prefix = str(term.value)
-            return compare(func.substr(column, 1, len(prefix)), prefix)  # type: ignore[no-any-return]
-        return compare(column, term.value)  # type: ignore[no-any-return]
+            return compare(func.substr(column, 1, len(prefix)), prefix)
+        return compare(column, term.value)
 
     return condition
 

@@ -1,17 +1,17 @@
 """A group: the operations of one transaction, how it is written, and how it is taken apart."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from sqlalchemy import Connection
 
 from webhooks_server.domain.delivery import Recorded
-from webhooks_server.domain.event import Accepted, Event
+from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import EventId, Version
 from webhooks_server.storage.clock import StoreClock
-from webhooks_server.storage.sql.accept import Append, accept, stored_events
-from webhooks_server.storage.sql.dialects import take_numbers
+from webhooks_server.storage.sql.accept import Append, Prepared, accept, stored_events
+from webhooks_server.storage.sql.dialects import Numbers, keep_state
 from webhooks_server.storage.sql.record import Known, RecordBatch, known_attempts, record
 
 
@@ -19,7 +19,7 @@ from webhooks_server.storage.sql.record import Known, RecordBatch, known_attempt
 class Written:
     """A group that is committed: what became of each operation."""
 
-    accepted: Sequence[Mapping[EventId, Accepted]]
+    accepted: Sequence[Prepared]
     recorded: Sequence[Sequence[Recorded]]
 
 
@@ -92,26 +92,26 @@ class Group:
 
 
 def write_group(
-    connection: Connection, group: Group, clock: StoreClock, uid: Callable[[], bytes]
+    connection: Connection,
+    group: Group,
+    appends: Sequence[Prepared],
+    clock: StoreClock,
+    numbers: Numbers,
 ) -> Written | Refusal:
-    """Write a group in one transaction, or roll it back as a whole."""
+    """Write a group, whose appends are prepared so, in one transaction; or roll it back whole."""
     with connection.begin() as transaction:
         now = clock.now()
-        numbers = take_numbers(
-            connection,
-            now,
-            events=sum(len(append.events) for append in group.appends),
-            deliveries=sum(append.first_count for append in group.appends),
-        )
-        if group.appends and numbers.version != group.version:
+        version = keep_state(connection, now, numbers)
+        if appends and version != group.version:
             transaction.rollback()
             return Refusal.STALE
-        accepted = accept(connection, group.appends, numbers, now, uid)
-        recorded = None if accepted is None else record(connection, group.batches, now)
-        if accepted is None or recorded is None:
+        recorded = None
+        if accept(connection, appends):
+            recorded = record(connection, group.batches, now)
+        if recorded is None:
             transaction.rollback()
             return Refusal.CLASH
-    return Written(accepted=accepted, recorded=recorded)
+    return Written(accepted=appends, recorded=recorded)
 
 
 def find_clashes(connection: Connection, group: Group) -> Clashes:

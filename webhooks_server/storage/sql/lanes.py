@@ -11,13 +11,14 @@ from webhooks_server.domain.ids import EventSeq, IdSource, SubscriptionNumber
 from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRows, Settlement
 from webhooks_server.ports import LaneStore
 from webhooks_server.storage.clock import StoreClock
-from webhooks_server.storage.sql.dialects import read_lanes
+from webhooks_server.storage.sql.dialects import Numbers, keep_state, read_lanes
 from webhooks_server.storage.sql.fan_out import next_chunk
 from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.rows.deliveries import new_delivery_of
 from webhooks_server.storage.sql.schema import deliveries, fanouts, partitions
 from webhooks_server.storage.sql.thread import WriterThread
 from webhooks_server.storage.sql.writer import GroupWriter
+from webhooks_server.storage.targets import FAN_OUT_CHUNK
 
 FAN_OUTS_AT_ONCE = 100
 
@@ -47,8 +48,14 @@ class SqlLanes(LaneStore):
     """The port LaneStore."""
 
     def __init__(
-        self, thread: WriterThread, writer: GroupWriter, readers: Readers, clock: StoreClock
+        self,
+        thread: WriterThread,
+        writer: GroupWriter,
+        readers: Readers,
+        clock: StoreClock,
+        numbers: Numbers,
     ) -> None:
+        self._numbers = numbers
         self._thread = thread
         self._writer = writer
         self._readers = readers
@@ -116,9 +123,14 @@ class SqlLanes(LaneStore):
 
     @override
     async def fan_out(self, event: EventSeq) -> FanOutStep:
-        return await self._thread.transact(
-            partial(next_chunk, event=event, now=self._clock.now(), uid=self._uid)
-        )
+        now = self._clock.now()
+        first = self._numbers.take_deliveries(FAN_OUT_CHUNK)
+
+        def script(connection: Connection) -> FanOutStep:
+            keep_state(connection, now, self._numbers)
+            return next_chunk(connection, event, now, self._uid, first)
+
+        return await self._thread.transact(script)
 
 
 def _acquire(connection: Connection, engine: str) -> Mapping[int, int]:

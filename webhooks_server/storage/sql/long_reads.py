@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from webhooks_server.domain.audit import AuditReport, Backup
+from webhooks_server.domain.errors import StoreUnavailable
 from webhooks_server.domain.ids import TenantId
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.audit import count_everything
@@ -32,6 +33,7 @@ class LongReads:
         self._config = config
         self._clock = clock
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-long-reader")
+        self._closed = False
 
     async def audit(self, tenant: TenantId | None) -> AuditReport:
         """Count everything in one snapshot."""
@@ -44,9 +46,12 @@ class LongReads:
 
     def close(self) -> None:
         """Wait for what runs, and forget what waits."""
+        self._closed = True
         self._executor.shutdown(cancel_futures=True)
 
     async def _run(self, script: Callable[[Connection], Result]) -> Result:
+        if self._closed:
+            raise StoreUnavailable
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, script)
 
     def _read(self, script: Callable[[Connection], Result]) -> Result:

@@ -5,22 +5,23 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.times import Instant
 from webhooks_server.ports import Clock, Stores
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.config import SqliteConfig
-from webhooks_server.storage.sql.connection import reader_engine, writer_engine
+from webhooks_server.storage.sql.connection import (
+    check_durable,
+    reader_engine,
+    writer_engine,
+)
 from webhooks_server.storage.sql.control import SqlControl
 from webhooks_server.storage.sql.deliveries import SqlDeliveries
+from webhooks_server.storage.sql.dialects import read_state
 from webhooks_server.storage.sql.events import SqlEvents
 from webhooks_server.storage.sql.lanes import SqlLanes
 from webhooks_server.storage.sql.lock import DataLock, hold_lock
 from webhooks_server.storage.sql.long_reads import LongReads
 from webhooks_server.storage.sql.readers import Gate, Readers
-from webhooks_server.storage.sql.schema import control
 from webhooks_server.storage.sql.start import prepare_database
 from webhooks_server.storage.sql.subscriptions import SqlSubscriptions
 from webhooks_server.storage.sql.thread import WriterThread
@@ -49,15 +50,14 @@ async def open_sqlite(
         gate = Gate()
         thread = WriterThread(writer_engine(config.database), config.database, gate)
         stack.callback(thread.close)
+        await thread.run(check_durable)
         readers = Readers(reader_engine(config.database), gate)
         stack.callback(readers.close)
-        latest = await thread.transact(
-            lambda connection: connection.execute(select(control.c.clock)).scalar_one()
-        )
-        store_clock = StoreClock(clock, Instant(latest))
+        latest, numbers = await thread.transact(read_state)
+        store_clock = StoreClock(clock, latest)
         long_reads = LongReads(config, store_clock)
         stack.callback(long_reads.close)
-        writer = GroupWriter(thread, index, store_clock)
+        writer = GroupWriter(thread, index, store_clock, numbers)
         writing = asyncio.create_task(writer.run(), name="sqlite-writer")
         try:
             yield SqliteStores(
@@ -65,8 +65,8 @@ async def open_sqlite(
                     subscriptions=SqlSubscriptions(thread, readers, store_clock),
                     events=SqlEvents(writer, readers),
                     deliveries=SqlDeliveries(thread, readers, store_clock),
-                    lanes=SqlLanes(thread, writer, readers, store_clock),
-                    control=SqlControl(thread, readers, long_reads, store_clock),
+                    lanes=SqlLanes(thread, writer, readers, store_clock, numbers),
+                    control=SqlControl(thread, readers, long_reads, store_clock, numbers),
                 ),
                 lock=lock,
             )

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from webhooks_server.domain.errors import ServerOverloaded
+from webhooks_server.domain.errors import ServerOverloaded, StoreUnavailable
 from webhooks_server.storage.sql.config import READERS
 from webhooks_server.storage.sql.connection import store_errors
 
@@ -65,9 +65,12 @@ class Readers:
         self._idle = [engine.connect() for _ in range(READERS)]
         self._gate = gate
         self._asked = 0
+        self._closed = False
 
     async def run(self, script: Callable[[Connection], Result]) -> Result:
         """Run a script that reads; raises ServerOverloaded where too many wait already."""
+        if self._closed:
+            raise StoreUnavailable
         if self._asked >= MAX_WAITING:
             raise ServerOverloaded
         self._asked += 1
@@ -79,6 +82,7 @@ class Readers:
 
     def close(self) -> None:
         """Wait for what runs, and close the connections."""
+        self._closed = True
         self._executor.shutdown()
         for connection in self._idle:
             connection.close()

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from webhooks_server.domain.errors import ServerOverloaded
+from webhooks_server.domain.errors import ServerOverloaded, StoreUnavailable
 from webhooks_server.storage.sql.connection import BUSY_SECONDS, run_pragma, store_errors
 from webhooks_server.storage.sql.readers import Gate
 
@@ -31,12 +31,15 @@ class WriterThread:
         self._wal = database.with_name(f"{database.name}-wal")
         self._gate = gate
         self._asked = 0
+        self._closed = False
 
     async def run(self, script: Callable[[Connection], Result]) -> Result:
         """Run a script that opens its transactions itself.
 
         Whoever waits may go away; the script runs to its end.
         """
+        if self._closed:
+            raise StoreUnavailable
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._run, script)
 
@@ -73,6 +76,7 @@ class WriterThread:
 
     def close(self) -> None:
         """Wait for what runs, and close the connection."""
+        self._closed = True
         self._executor.shutdown()
         self._connection.close()
 

@@ -8,13 +8,13 @@ from functools import partial
 from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.errors import StoreConflict, StoreUnavailable
 from webhooks_server.domain.event import Accepted, Publish
-from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.accept import Append
 from webhooks_server.storage.sql.backlog import Backlog
 from webhooks_server.storage.sql.changes import read_changes
 from webhooks_server.storage.sql.config import LARGEST_WAL
+from webhooks_server.storage.sql.dialects import Numbers
 from webhooks_server.storage.sql.group import (
     Group,
     Refusal,
@@ -22,6 +22,7 @@ from webhooks_server.storage.sql.group import (
     find_clashes,
     write_group,
 )
+from webhooks_server.storage.sql.prepare import Preparation
 from webhooks_server.storage.sql.record import RecordBatch
 from webhooks_server.storage.sql.thread import WriterThread
 from webhooks_server.storage.targets import distinct_events
@@ -35,12 +36,15 @@ _TRUNCATION_PAUSE = 1.0
 class GroupWriter:
     """Group commit without a timer: while one transaction is committed, the next ones gather."""
 
-    def __init__(self, thread: WriterThread, index: MatchIndex, clock: StoreClock) -> None:
+    def __init__(
+        self, thread: WriterThread, index: MatchIndex, clock: StoreClock, numbers: Numbers
+    ) -> None:
         self._thread = thread
         self._index = index
         self._clock = clock
-        self._uid = IdSource(clock.now).uid
-        self._backlog = Backlog(index)
+        self._numbers = numbers
+        self._preparation = Preparation(index, clock, numbers)
+        self._backlog = Backlog(self._preparation)
         self._wake = asyncio.Event()
         self._closed = False
         self._truncate_after = 0.0
@@ -54,6 +58,7 @@ class GroupWriter:
             publish=publish,
             fresh=distinct_events(publish),
             future=asyncio.get_running_loop().create_future(),
+            size=sum(len(event.payload) for event in publish.events),
         )
         self._backlog.add_append(append)
         self._wake.set()
@@ -116,8 +121,15 @@ class GroupWriter:
         for _ in range(_MOST_TRIES):
             if not group.appends and not group.batches:
                 return
+            appends = [self._preparation.of(append) for append in group.appends]
             outcome = await self._thread.run(
-                partial(write_group, group=group, clock=self._clock, uid=self._uid)
+                partial(
+                    write_group,
+                    group=group,
+                    appends=appends,
+                    clock=self._clock,
+                    numbers=self._numbers,
+                )
             )
             match outcome:
                 case Written():
@@ -131,6 +143,9 @@ class GroupWriter:
                 case Refusal.CLASH:
                     clashes = await self._thread.transact(partial(find_clashes, group=group))
                     group = group.without(clashes)
+                    for append in group.appends:
+                        self._preparation.of(append)
+                    self._backlog.renumber()
         raise StoreConflict
 
     async def _refresh_index(self) -> None:

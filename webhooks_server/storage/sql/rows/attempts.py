@@ -1,11 +1,15 @@
 """Attempts as rows, and rows as attempts."""
 
-import json
-
 from webhooks_server.domain.delivery import Attempt, Outcome, Record, Recorded
 from webhooks_server.domain.ids import DeliverySeq
 from webhooks_server.domain.times import Instant, Micros
-from webhooks_server.storage.sql.rows.values import Columns, Row, compact
+from webhooks_server.storage.sql.rows.values import (
+    Columns,
+    Row,
+    pack_pairs,
+    storable,
+    unpack_pairs,
+)
 from webhooks_server.storage.sql.schema import attempts
 
 ATTEMPT_COLUMNS = (
@@ -48,10 +52,10 @@ def attempt_row(seq: DeliverySeq, record: Record, recorded: Recorded) -> Row:
         attempt.latency,
         attempt.url,
         attempt.status_code,
-        _storable(attempt.error_message),
+        storable(attempt.error_message),
         attempt.remote_ip_address,
-        compact(dict(attempt.request_headers)),
-        compact(dict(attempt.response_headers)),
+        pack_pairs(attempt.request_headers),
+        pack_pairs(attempt.response_headers),
         attempt.response_body,
         attempt.response_body_truncated,
         attempt.retry_after,
@@ -72,15 +76,10 @@ def attempt_of(row: Columns) -> Attempt:
         status_code=row["status_code"],
         error_message=row["error_message"],
         remote_ip_address=row["remote_ip_address"],
-        request_headers=json.loads(row.get("request_headers", "{}")),
-        response_headers=json.loads(row.get("response_headers", "{}")),
+        request_headers=unpack_pairs(row.get("request_headers", "")),
+        response_headers=unpack_pairs(row.get("response_headers", "")),
         response_body=row.get("response_body", b""),
         response_body_truncated=bool(row["response_body_truncated"]),
         retry_after=None if retry_after is None else Micros(retry_after),
         relay=row["relay"],
     )
-
-
-def _storable(text: str) -> str:
-    # Relays quote what receivers send, and a lone surrogate would fail the whole statement.
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,91 @@
+"""More matches than one transaction should hold (engine.md, EC3 and EA6)."""
+
+from dataclasses import replace
+
+from tests.harness.shelf import Shelf
+from webhooks_server.domain.delivery import DeliveryState, Reason
+from webhooks_server.domain.event import Accepted
+from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
+from webhooks_server.domain.paging import PageRequest
+from webhooks_server.domain.subscription import Subscription
+
+
+def targets(accepted: Accepted) -> list[int]:
+    return [one.subscription for one in accepted.deliveries]
+
+
+async def many(shelf: Shelf, count: int) -> list[Subscription]:
+    return [await shelf.subscribe(f"sub-{number}") for number in range(count)]
+
+
+async def test_beyond_1000_matches_a_fan_out_owes_the_rest(shelf: Shelf) -> None:
+    subscribers = await many(shelf, 1003)
+    (accepted,) = await shelf.publish("e1")
+    assert targets(accepted) == [one.number for one in subscribers[:1000]]
+    assert (accepted.fan_out, accepted.event.delivery_count) == (True, 1003)
+    await shelf.audited()
+    lanes = shelf.stores.lanes
+    assert list(await lanes.fan_outs()) == [accepted.event.seq]
+    step = await lanes.fan_out(accepted.event.seq)
+    assert [one.subscription for one in step.deliveries] == [
+        one.number for one in subscribers[1000:]
+    ]
+    assert step.done
+    assert (await lanes.fan_outs(), (await lanes.fan_out(accepted.event.seq)).deliveries) == (
+        [],
+        (),
+    )
+    assert list(await shelf.due(subscribers[1002])) == [step.deliveries[2]]
+
+
+async def test_the_bound_holds_for_all_events_of_a_publish_together(shelf: Shelf) -> None:
+    await many(shelf, 400)
+    accepted = await shelf.publish("e1", "e2", "e3", "e4")
+    assert [len(one.deliveries) for one in accepted] == [400, 400, 200, 0]
+    assert [one.fan_out for one in accepted] == [False, False, True, True]
+    assert [one.event.delivery_count for one in accepted] == [400] * 4
+    lanes = shelf.stores.lanes
+    third, fourth = accepted[2].event.seq, accepted[3].event.seq
+    assert list(await lanes.fan_outs()) == [third, fourth]
+    for owing, count in ((third, 200), (fourth, 400)):
+        step = await lanes.fan_out(owing)
+        assert (len(step.deliveries), step.done) == (count, True)
+
+
+async def test_a_fan_out_goes_to_those_that_matched_then(shelf: Shelf) -> None:
+    """EA6: its targets are frozen; who is deleted meanwhile gets a row that is cancelled."""
+    subscribers = await many(shelf, 1004)
+    (accepted,) = await shelf.publish("e1")
+    store = shelf.stores.subscriptions
+    deleted, changed, last, inactive = subscribers[1000:]
+    await store.delete(DEFAULT_TENANT, deleted.id)
+    await store.update(DEFAULT_TENANT, changed.id, lambda one: replace(one, events=("x",)))
+    await store.update(DEFAULT_TENANT, inactive.id, lambda one: replace(one, active=False))
+    await shelf.subscribe("born-later")
+    step = await shelf.stores.lanes.fan_out(accepted.event.seq)
+    assert [one.subscription for one in step.deliveries] == [
+        changed.number,
+        last.number,
+        inactive.number,
+    ]
+    page = await shelf.stores.deliveries.list(
+        DEFAULT_TENANT, deleted.id, (), PageRequest(), full=False
+    )
+    (row,) = page.items
+    assert (row.state, row.state_reason) == (DeliveryState.CANCELLED, Reason.DELETED)
+    assert row.complete_time == shelf.clock.now
+    later = await shelf.stores.deliveries.list(
+        DEFAULT_TENANT, SubscriptionId("born-later"), (), PageRequest(), full=False
+    )
+    assert later.items == []
+
+
+async def test_a_fan_out_moves_in_steps_of_1000(shelf: Shelf) -> None:
+    subscribers = await many(shelf, 1001)
+    accepted = await shelf.publish("e1", "e2")
+    last = accepted[1].event.seq
+    first, second = [await shelf.stores.lanes.fan_out(last) for _ in range(2)]
+    assert (len(first.deliveries), first.done) == (1000, False)
+    assert (len(second.deliveries), second.done) == (1, True)
+    reached = {one.subscription for one in (*first.deliveries, *second.deliveries)}
+    assert reached == {one.number for one in subscribers}

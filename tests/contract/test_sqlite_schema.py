@@ -1,0 +1,118 @@
+"""Schemas: made, migrated, or refused."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from tests.harness.shelf import Shelf, StandingClock, subscription
+from webhooks_server.domain.errors import (
+    SchemaMismatch,
+)
+from webhooks_server.domain.ids import SubscriptionId
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.storage.sql import (
+    SqliteConfig,
+    migrate_sqlite,
+    migrating,
+    open_sqlite,
+)
+from webhooks_server.storage.sql.schema import REVISIONS
+
+NAME = SubscriptionId("sub")
+
+
+async def start(data_dir: Path, *, migrate: bool = True) -> None:
+    """Open and close."""
+    config = SqliteConfig(data_dir=data_dir, migrate=migrate)
+    async with open_sqlite(config, MatchIndex(), StandingClock()):
+        pass
+
+
+async def fill(data_dir: Path) -> None:
+    """Make a database with one subscription in it."""
+    config = SqliteConfig(data_dir=data_dir)
+    async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
+        await opened.stores.subscriptions.create(subscription(NAME))
+
+
+def run_sql(data_dir: Path, *statements: str) -> None:
+    connection = sqlite3.connect(data_dir / "webhooks.db")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def schema_of(data_dir: Path) -> list[tuple[str, str]]:
+    connection = sqlite3.connect(data_dir / "webhooks.db")
+    query = "SELECT name, sql FROM sqlite_master WHERE name <> 'alembic_version' ORDER BY name"
+    rows = connection.execute(query).fetchall()
+    connection.close()
+    return rows
+
+
+def make_older(data_dir: Path) -> None:
+    """Make a database that has no revision yet."""
+    data_dir.mkdir(exist_ok=True)
+    run_sql(
+        data_dir,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
+        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))",
+    )
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    await start(tmp_path)
+    run_sql(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaMismatch, match="has schema 9999, which is newer"):
+        await start(tmp_path)
+    with pytest.raises(SchemaMismatch):
+        migrate_sqlite(tmp_path)
+
+
+async def test_an_older_schema_is_migrated_only_where_that_is_allowed(tmp_path: Path) -> None:
+    make_older(tmp_path)
+    with pytest.raises(SchemaMismatch, match="run `webhooks-server migrate` first"):
+        await start(tmp_path, migrate=False)
+    await fill(tmp_path)
+    await start(tmp_path, migrate=False)
+
+
+async def test_the_schema_equals_all_migrations(tmp_path: Path) -> None:
+    await start(tmp_path / "new")
+    make_older(tmp_path / "migrated")
+    await start(tmp_path / "migrated")
+    assert schema_of(tmp_path / "new") == schema_of(tmp_path / "migrated")
+    assert len(schema_of(tmp_path / "new")) > 20
+
+
+async def test_migrations_bring_the_rows_that_a_new_database_has(tmp_path: Path) -> None:
+    make_older(tmp_path)
+    await start(tmp_path)
+    async with open_sqlite(SqliteConfig(data_dir=tmp_path), MatchIndex(), StandingClock()) as one:
+        made = Shelf(one.stores, StandingClock(), MatchIndex())
+        await made.own()
+        assert len(made.epochs) == 256
+        assert len(await one.stores.control.server_key()) == 32
+        await made.publish("e1")
+        await made.audited()
+
+
+def test_every_migration_is_a_known_revision() -> None:
+    config = Config()
+    folder = Path(migrating.__file__).with_name("migrations")
+    config.set_main_option("script_location", str(folder))
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    assert tuple(script.revision for script in reversed(list(scripts))) == REVISIONS
+
+
+async def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
+    make_older(tmp_path)
+    run_sql(tmp_path, "CREATE TABLE attempts (in_the_way TEXT)")
+    before = schema_of(tmp_path)
+    with pytest.raises(Exception, match="attempts"):
+        await start(tmp_path)
+    assert schema_of(tmp_path) == before
