@@ -41,8 +41,6 @@ class Running:
 
 def run(settings: Settings) -> int:
     """Run a server until it is told to stop; returns the exit status."""
-    # A child made by fork() after gRPC has started can hang; the server never forks.
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     raise_file_limit(settings.slots)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(serve(settings))
@@ -60,7 +58,7 @@ async def serve(settings: Settings) -> int:
         if settings.is_development and not settings.logs_json:
             sys.stderr.write(next_steps(address))
         await stop.wait()
-        running.telemetry.fact("server.stopping", in_flight=0)
+        running.telemetry.fact("server.stopping")
         await running.server.drain(settings.stop_grace, settings.drain_delay)
     running.telemetry.fact("server.stopped")
     return 0
@@ -93,7 +91,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
         services = build_services(
             settings.services_config(), storage.stores, engine, index, clock, ids, telemetry
         )
-        rooms.push_async_callback(services.close)
+        rooms.push_async_callback(services.close, settings.stop_grace)
         info = ServerInfo(
             version=__version__,
             server_id=engine_name,

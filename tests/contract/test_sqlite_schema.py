@@ -7,11 +7,12 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from tests.harness.shelf import Shelf, StandingClock, subscription
+from tests.harness.shelf import Shelf, StandingClock
+from tests.harness.sqlite_file import fill, run_sql, start
 from webhooks_server.domain.errors import (
     SchemaMismatch,
+    StartError,
 )
-from webhooks_server.domain.ids import SubscriptionId
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.storage.sql import (
     SqliteConfig,
@@ -20,30 +21,6 @@ from webhooks_server.storage.sql import (
     open_sqlite,
 )
 from webhooks_server.storage.sql.schema import REVISIONS
-
-NAME = SubscriptionId("sub")
-
-
-async def start(data_dir: Path, *, migrate: bool = True) -> None:
-    """Open and close."""
-    config = SqliteConfig(data_dir=data_dir, migrate=migrate)
-    async with open_sqlite(config, MatchIndex(), StandingClock()):
-        pass
-
-
-async def fill(data_dir: Path) -> None:
-    """Make a database with one subscription in it."""
-    config = SqliteConfig(data_dir=data_dir)
-    async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
-        await opened.stores.subscriptions.create(subscription(NAME))
-
-
-def run_sql(data_dir: Path, *statements: str) -> None:
-    connection = sqlite3.connect(data_dir / "webhooks.db")
-    for statement in statements:
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
 
 
 def schema_of(data_dir: Path) -> list[tuple[str, str]]:
@@ -111,8 +88,8 @@ def test_every_migration_is_a_known_revision() -> None:
 
 async def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
     make_older(tmp_path)
-    run_sql(tmp_path, "CREATE TABLE attempts (in_the_way TEXT)")
+    run_sql(tmp_path, "CREATE VIEW attempts AS SELECT 1 AS in_the_way")
     before = schema_of(tmp_path)
-    with pytest.raises(Exception, match="attempts"):
+    with pytest.raises(StartError, match="is as it was"):
         await start(tmp_path)
     assert schema_of(tmp_path) == before

@@ -1,7 +1,6 @@
 """What a SQLite storage looks at before it opens, and what it refuses."""
 
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.shelf import START, Shelf, StandingClock, subscription
+from tests.harness.shelf import START, Shelf, StandingClock
+from tests.harness.sqlite_file import NAME, fill, run_sql, start
 from webhooks_server.domain.errors import (
     DatabaseDamaged,
     DataDirectoryInUse,
     StartError,
 )
-from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
+from webhooks_server.domain.ids import DEFAULT_TENANT
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql import (
@@ -27,30 +27,6 @@ from webhooks_server.storage.sql import (
     open_sqlite,
 )
 from webhooks_server.storage.sql.connection import check_durable, run_pragma, writer_engine
-
-NAME = SubscriptionId("sub")
-
-
-async def start(data_dir: Path, *, migrate: bool = True) -> None:
-    """Open and close."""
-    config = SqliteConfig(data_dir=data_dir, migrate=migrate)
-    async with open_sqlite(config, MatchIndex(), StandingClock()):
-        pass
-
-
-async def fill(data_dir: Path) -> None:
-    """Make a database with one subscription in it."""
-    config = SqliteConfig(data_dir=data_dir)
-    async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
-        await opened.stores.subscriptions.create(subscription(NAME))
-
-
-def run_sql(data_dir: Path, *statements: str) -> None:
-    connection = sqlite3.connect(data_dir / "webhooks.db")
-    for statement in statements:
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
 
 
 def names_in(directory: Path) -> set[str]:
@@ -222,3 +198,30 @@ def test_a_start_imports_neither_alembic_nor_the_orm(tmp_path: Path) -> None:
         timeout=30,
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE events",
+        "DROP TABLE attempts",
+        "ALTER TABLE deliveries RENAME COLUMN reason TO because",
+        "DELETE FROM alembic_version",
+        "INSERT INTO alembic_version VALUES ('second')",
+        "DELETE FROM control",
+    ],
+)
+async def test_a_database_that_lacks_what_it_must_have_is_damaged(
+    tmp_path: Path, statement: str
+) -> None:
+    await fill(tmp_path)
+    run_sql(tmp_path, statement)
+    with pytest.raises(DatabaseDamaged):
+        await start(tmp_path)
+    assert names_in(tmp_path) >= {"webhooks.db"}
+
+
+async def test_a_lock_that_is_no_file_is_refused_in_words(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "server.lock")
+    with pytest.raises(StartError, match=r"server\.lock"):
+        await start(tmp_path)

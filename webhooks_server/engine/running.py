@@ -54,16 +54,7 @@ class RunningEngine:
         self._lanes = Lanes(index, clock.monotonic, events)
         self._payloads = Payloads(stores.events, config.payload_cache_bytes)
         self._recorder = Recorder(stores.lanes, clock, telemetry)
-        self._sending = Sending(
-            config=config,
-            relay=relay,
-            index=index,
-            subscriptions=Subscriptions(stores.subscriptions, index),
-            payloads=self._payloads,
-            clock=clock,
-            ids=ids,
-            telemetry=telemetry,
-        )
+        self._sending = self._make_sending(ids)
         self._refill = Refill(
             store=stores.lanes,
             lanes=self._lanes,
@@ -82,6 +73,18 @@ class RunningEngine:
             telemetry=telemetry,
             timers=timers,
             confirmed=self._go_on,
+        )
+
+    def _make_sending(self, ids: IdSource) -> Sending:
+        return Sending(
+            config=self._config,
+            relay=self._relay,
+            index=self._index,
+            subscriptions=Subscriptions(self._stores.subscriptions, self._index),
+            payloads=self._payloads,
+            clock=self._clock,
+            ids=ids,
+            telemetry=self._telemetry,
         )
 
     def accepted(self, accepted: Sequence[Accepted]) -> None:

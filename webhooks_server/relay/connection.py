@@ -19,7 +19,9 @@ from aiohttp.streams import StreamReader
 
 from webhooks_server.relay.exchange import CURRENT, Stage
 
-KEEP_ALIVE_SECONDS: Final = 10.0
+KEEP_ALIVE_SECONDS: Final = 1.5
+"""Less than servers commonly keep an idle connection (2 to 5 s): one that the receiver is just
+closing takes a request with it, which costs the delivery an attempt."""
 RECEIVE_BUFFER_BYTES: Final = 32 * 1024
 """Bounds what an endless answer can put into our memory at once (Linux doubles it)."""
 READ_BUFFER_BYTES: Final = 16 * 1024

@@ -39,8 +39,11 @@ class DataLock:
     def announce(self, address: str) -> None:
         """Tell others where this process listens."""
         text = json.dumps({"pid": os.getpid(), "address": address}).encode()
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        try:
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text))
+        except OSError as error:
+            raise StartError(f"{LOCK_NAME} cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """What is looked at, made or migrated before a database is used (reliability.md, S8)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
-from webhooks_server.domain.errors import DatabaseDamaged, SchemaMismatch
+from webhooks_server.domain.errors import DatabaseDamaged, SchemaMismatch, StartError
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.config import LARGEST_QUICK_CHECK, SqliteConfig
 from webhooks_server.storage.sql.connection import (
@@ -15,7 +17,7 @@ from webhooks_server.storage.sql.connection import (
 )
 from webhooks_server.storage.sql.files import sync_directory
 from webhooks_server.storage.sql.migrating import upgrade
-from webhooks_server.storage.sql.schema import REVISIONS, alembic_version, metadata
+from webhooks_server.storage.sql.schema import REVISIONS, alembic_version, control, metadata
 from webhooks_server.storage.sql.seed import insert_first_rows
 
 
@@ -36,8 +38,17 @@ def prepare_database(config: SqliteConfig, now: Instant) -> None:
         check_whole(connection, database)
         is_newest = check_schema(connection, config)
     if not is_newest:
+        _migrate(database, now)
+
+
+def _migrate(database: Path, now: Instant) -> None:
+    try:
         with writer_engine(database).connect() as connection:
             upgrade(connection, now)
+    except DBAPIError as error:
+        raise StartError(
+            f"{database} could not be brought to this version's schema, and is as it was"
+        ) from error
 
 
 def check_whole(connection: Connection, database: Path) -> None:
@@ -50,9 +61,14 @@ def check_whole(connection: Connection, database: Path) -> None:
 
 
 def check_schema(connection: Connection, config: SqliteConfig) -> bool:
-    """Tell whether the schema is the newest; raises SchemaMismatch where it cannot become that."""
-    revision = _revision(connection, config.database)
+    """Tell whether the schema is the newest.
+
+    Raises SchemaMismatch where it cannot become that, DatabaseDamaged where it is not what it says.
+    """
+    columns = _columns(connection)
+    revision = _revision(connection, columns, config.database)
     if revision == REVISIONS[-1]:
+        _check_complete(connection, columns, config.database)
         return True
     if revision is not None and revision not in REVISIONS:
         raise SchemaMismatch(
@@ -66,13 +82,51 @@ def check_schema(connection: Connection, config: SqliteConfig) -> bool:
     return False
 
 
-def _revision(connection: Connection, database: Path) -> str | None:
-    tables = select(text("name")).select_from(text("sqlite_master"))
-    if alembic_version.name not in connection.execute(tables).scalars().all():
-        raise DatabaseDamaged(f"{database} is not a database of webhooks-server")
-    revision = connection.execute(select(alembic_version.c.version_num)).scalar_one_or_none()
+def _columns(connection: Connection) -> Mapping[str, set[str]]:
+    """Return the names of all columns by table."""
+    found: dict[str, set[str]] = {}
+    query = text(
+        "SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_info(t.name) AS c"
+        " WHERE t.type = 'table'"
+    )
+    for table, column in connection.execute(query):
+        found.setdefault(table, set()).add(column)
     connection.rollback()
-    return revision
+    return found
+
+
+def _revision(
+    connection: Connection, columns: Mapping[str, set[str]], database: Path
+) -> str | None:
+    """Return the revision; None before the first migration, when there is no other table yet."""
+    if alembic_version.name not in columns:
+        raise DatabaseDamaged(f"{database} is not a database of webhooks-server")
+    revisions = connection.execute(select(alembic_version.c.version_num)).scalars().all()
+    connection.rollback()
+    if len(revisions) > 1 or (not revisions and len(columns) > 1):
+        raise DatabaseDamaged(
+            f"{database} is damaged: it names {len(revisions)} revisions of its schema, not one;"
+            " restore a backup"
+        )
+    return revisions[0] if revisions else None
+
+
+def _check_complete(
+    connection: Connection, columns: Mapping[str, set[str]], database: Path
+) -> None:
+    for table in metadata.sorted_tables:
+        missing = {column.name for column in table.columns} - columns.get(table.name, set())
+        if missing:
+            raise DatabaseDamaged(
+                f"{database} is damaged: the table {table.name} lacks"
+                f" {', '.join(sorted(missing))}; restore a backup"
+            )
+    rows = connection.execute(select(func.count()).select_from(control)).scalar_one()
+    connection.rollback()
+    if rows != 1:
+        raise DatabaseDamaged(
+            f"{database} is damaged: control has {rows} rows, not one; restore a backup"
+        )
 
 
 def _check_nothing_left(database: Path) -> None:

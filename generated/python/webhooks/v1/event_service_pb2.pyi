@@ -78,7 +78,7 @@ class ListEventsRequest(google.protobuf.message.Message):
     page_token: builtins.str
     """`next_page_token` of the page before, with every other argument as it was."""
     filter: builtins.str
-    """Terms `field OP value` joined by AND, on `event_type`, `create_time` (RFC 3339), `subject`, `source`, `ordering_key`; OP is
+    """Terms `field OP value` joined by AND, on `event_type`, `create_time` (RFC 3339), `subject`, `source`; OP is
     one of = != < <= > >= : and a string may end in `*`. At most 2 KiB and 20 terms.
     """
     view: webhooks.v1.event_pb2.EventView.ValueType
