@@ -1,9 +1,9 @@
 """What Audit and BackupDatabase answer."""
 
-from dataclasses import dataclass
+from webhooks_server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AuditReport:
     """Every row counted in one snapshot.
 
@@ -22,7 +22,7 @@ class AuditReport:
     violations: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Backup:
     """A finished copy of the database: its path on the server, and its size in bytes."""
 

@@ -4,7 +4,7 @@ One event for one subscription, and each HTTP request made for it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from webhooks_server.domain.ids import (
@@ -18,6 +18,7 @@ from webhooks_server.domain.ids import (
     delivery_id,
 )
 from webhooks_server.domain.times import Instant, Micros
+from webhooks_server.domain.values import value
 
 
 class DeliveryState(IntEnum):
@@ -67,7 +68,7 @@ class Reason:
     QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class NewDelivery:
     """A pending delivery as the engine knows it: which row, and when it is due.
 
@@ -90,7 +91,7 @@ class NewDelivery:
     """Set by a manual retry of a final delivery: one attempt, and FAILED again if it fails."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Attempt:
     """One HTTP request for a delivery, and what came of it."""
 
@@ -111,7 +112,7 @@ class Attempt:
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Delivery:
     """A delivery as callers see it."""
 
@@ -141,7 +142,7 @@ class Delivery:
         return f"tenants/{self.tenant}/subscriptions/{self.subscription}/deliveries/{self.id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Record:
     """What the engine asks the store to record of one attempt.
 
@@ -165,7 +166,7 @@ class Record:
     due_in: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Recorded:
     """What the store made of a record: the state and number after it.
 
@@ -179,7 +180,7 @@ class Recorded:
     due_in: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DeliveryCounts:
     """How many deliveries are in which state.
 

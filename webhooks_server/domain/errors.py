@@ -5,10 +5,11 @@ The class docstring is the message where none is given.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from webhooks_server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Violation:
     """One thing that is wrong with a request.
 

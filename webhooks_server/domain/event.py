@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from webhooks_server.domain.delivery import NewDelivery, Trigger
 from webhooks_server.domain.ids import EventId, EventSeq, SubscriptionNumber, TenantId
 from webhooks_server.domain.times import Instant
+from webhooks_server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Event:
     """An event as it was published. `payload` holds the exact bytes that are sent.
 
@@ -61,7 +62,7 @@ def content_hash(event: Event) -> bytes:
     return digest.digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Publish:
     """One operation of an event store.
 
@@ -78,7 +79,7 @@ class Publish:
     first_due_delay: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Accepted:
     """What became of one event of a Publish.
 

@@ -7,12 +7,12 @@ are RFC 3339.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
 from webhooks_server.domain.errors import InvalidArgument, invalid
 from webhooks_server.domain.times import Instant
+from webhooks_server.domain.values import value
 
 MAX_BYTES = 2048
 MAX_TERMS = 20
@@ -43,7 +43,7 @@ _OPERATORS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Field:
     """A field that a List can be filtered by.
 
@@ -54,7 +54,7 @@ class Field:
     choices: Mapping[str, int] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Term:
     """One condition.
 

@@ -4,14 +4,14 @@ One subscription's pending deliveries.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery
 from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
 from webhooks_server.domain.times import Instant, Micros
+from webhooks_server.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LaneHead:
     """A lane with pending rows.
 
@@ -23,7 +23,7 @@ class LaneHead:
     due_in: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LaneRead:
     """Ask for the first `limit` pending rows of a lane."""
 
@@ -32,7 +32,7 @@ class LaneRead:
     limit: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LaneRows:
     """The answer to a LaneRead: rows by (due time, seq).
 
@@ -43,7 +43,7 @@ class LaneRows:
     rows: Sequence[NewDelivery]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Settlement:
     """Pending rows of a lane to be made final without an attempt.
 
@@ -62,7 +62,7 @@ class Settlement:
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class FanOutStep:
     """What one chunk of a fan-out inserted; `done` where nothing is left."""
 
@@ -70,7 +70,7 @@ class FanOutStep:
     done: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PassResult:
     """What a relay pass did (NotifySubscribers)."""
 
@@ -80,7 +80,7 @@ class PassResult:
     failed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EngineStatus:
     """A live engine.
 

@@ -6,16 +6,16 @@ EA9).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from webhooks_server.domain.ids import SubscriptionNumber, TenantId, Version
 from webhooks_server.domain.patterns import candidates
 from webhooks_server.domain.subscription import Changes, IndexEntry, RelayPause, State
+from webhooks_server.domain.values import value
 
 _MATCHING = frozenset({State.ACTIVE, State.PAUSED, State.UNVERIFIED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Explanation:
     """What one subscription makes of an event type, and why."""
 

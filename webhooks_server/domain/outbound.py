@@ -1,18 +1,17 @@
 """The HTTP request of one attempt, whole and signed, and what came back (api.md 2.1)."""
 
-from dataclasses import dataclass
-
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import delivery_id
 from webhooks_server.domain.signing import Header, live_secrets, signature_headers
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.domain.times import Instant, Micros
+from webhooks_server.domain.values import value
 
 MASK = "***"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OutboundRequest:
     """One POST, ready to send. `secret_header_names` are in lower case.
 
@@ -34,7 +33,7 @@ class OutboundRequest:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SendResult:
     """What came of one request: headers and body as far as they are kept."""
 

@@ -1,8 +1,9 @@
 """Pages of a List: keyset pages over one number, the newest first (AIP-158)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from webhooks_server.domain.values import value
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
@@ -10,7 +11,7 @@ MAX_PAGE_SIZE = 1000
 Item = TypeVar("Item", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PageRequest:
     """Which page: at most `size` items whose key is below `before`; None begins with the newest."""
 
@@ -18,7 +19,7 @@ class PageRequest:
     before: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Page(Generic[Item]):
     """A page of a List; `next_before` asks for the next one, None where this is the last."""
 

@@ -1,15 +1,14 @@
 """Requests that may be repeated: request_id of Create, Update, Rotate and Retry (AIP-155)."""
 
-from dataclasses import dataclass
-
 from webhooks_server.domain.ids import TenantId
 from webhooks_server.domain.times import DAY
+from webhooks_server.domain.values import value
 
 REMEMBERED = DAY
 """How long the first answer is kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RequestKey:
     """A request_id and the SHA-256 over method and request.
 

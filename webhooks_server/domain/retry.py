@@ -1,10 +1,9 @@
 """What happens after an attempt: a decision is a value (api.md 2.3)."""
 
-from dataclasses import dataclass
-
 from webhooks_server.domain.delivery import DeliveryState, Outcome, Reason, Trigger
 from webhooks_server.domain.subscription import ClientErrorPolicy, DisableReason, RetryPolicy
 from webhooks_server.domain.times import DAY, HOUR, MINUTE, SECOND, Micros
+from webhooks_server.domain.values import value
 
 DEFAULT_MAX_ATTEMPTS = 10
 DEFAULT_INITIAL_BACKOFF = Micros(5 * SECOND)
@@ -33,7 +32,7 @@ _ALWAYS_RETRIED = frozenset({408, 425, 429})
 _UNCHARGED = frozenset({Outcome.INTERNAL, Outcome.ABANDONED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Tried:
     """What is known when an attempt has ended.
 
@@ -49,7 +48,7 @@ class Tried:
     final_before: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Decision:
     """The delivery's next state.
 

@@ -1,12 +1,13 @@
 """Subscriptions: who wants which events, where, and signed how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
 from webhooks_server.domain.secrets import Secret
 from webhooks_server.domain.times import SECOND, Instant, Micros
+from webhooks_server.domain.values import value
 
 PARTITIONS = 256
 """The number of partitions for new subscriptions; a subscription keeps the one it was given."""
@@ -55,7 +56,7 @@ class ClientErrorPolicy(IntEnum):
     DISABLE_SUBSCRIPTION = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RetryPolicy:
     """When and how often a delivery is tried again.
 
@@ -70,7 +71,7 @@ class RetryPolicy:
     client_error_policy: ClientErrorPolicy | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SubscriptionConfig:
     """Where and how requests are sent."""
 
@@ -86,7 +87,7 @@ class SubscriptionConfig:
     previous_secret_expire_time: Instant | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Subscription:
     """A subscription as it stands at one control version.
 
@@ -133,7 +134,7 @@ class Subscription:
         return State.PAUSED if self.paused else State.ACTIVE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class IndexEntry:
     """What the match index and the lanes need to know of a subscription."""
 
@@ -149,7 +150,7 @@ class IndexEntry:
     max_age: Micros | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RelayPause:
     """PauseRelay in force: for one tenant, or for all where tenant is empty."""
 
@@ -158,7 +159,7 @@ class RelayPause:
     pause_time: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Changes:
     """The subscriptions changed since a version, the oldest first, and all pauses in force.
 

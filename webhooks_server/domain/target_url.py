@@ -2,10 +2,10 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from webhooks_server.domain.bounds import MAX_URL
+from webhooks_server.domain.values import value
 
 _THIS_MACHINE = "must not name this machine"
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
@@ -15,7 +15,7 @@ _LOOPBACK_NAME = "localhost"
 _LOOPBACK_SUFFIXES = (".localhost", ".localdomain")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class UrlPolicy:
     """What a profile allows: plain http, and targets on this machine."""
 

@@ -1,7 +1,7 @@
 """One delivery: load, sign, send, decide. What comes out is a record."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from webhooks_server.domain.delivery import (
     Attempt,
@@ -17,6 +17,7 @@ from webhooks_server.domain.outbound import OutboundRequest, SendResult, build_r
 from webhooks_server.domain.retry import Decision, Tried, decide
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
 from webhooks_server.domain.times import Instant, Micros
+from webhooks_server.domain.values import value
 from webhooks_server.engine.caches import Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.ports import Clock, Relay, Telemetry
@@ -25,7 +26,7 @@ JITTER = (0.8, 1.2)
 _NO_POLICY = RetryPolicy()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Sent:
     """What came of an attempt.
 

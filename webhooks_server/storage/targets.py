@@ -1,12 +1,12 @@
 """Which deliveries an append makes: those it inserts itself, and those that a fan-out owes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from webhooks_server.domain.event import Event, Publish, content_hash
 from webhooks_server.domain.ids import EventId, SubscriptionId, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
+from webhooks_server.domain.values import value
 from webhooks_server.storage.refusals import event_id_reused, no_subscription
 
 FIRST_CHUNK = 1000
@@ -14,7 +14,7 @@ FIRST_CHUNK = 1000
 FAN_OUT_CHUNK = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Targets:
     """Where one event goes: rows made with the event, and the frozen rest (EA6)."""
 

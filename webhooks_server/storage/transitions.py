@@ -1,16 +1,17 @@
 """What becomes of a delivery's row: pure decisions that every store shares."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from webhooks_server.domain.delivery import DeliveryState, Reason, Record, Recorded
 from webhooks_server.domain.ids import DeliverySeq
 from webhooks_server.domain.times import Instant
+from webhooks_server.domain.values import value
 
 DUE_FIRST = Instant(0)
 """The due time of a row that a manual retry puts before all others of its lane."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DeliveryRow:
     """The part of a delivery that changes after it was accepted."""
 

@@ -1,7 +1,6 @@
 """A group: the operations of one transaction, how it is written, and how it is taken apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from sqlalchemy import Connection
@@ -9,13 +8,14 @@ from sqlalchemy import Connection
 from webhooks_server.domain.delivery import Recorded
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import EventId, Version
+from webhooks_server.domain.values import value
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.accept import Append, Prepared, accept, stored_events
 from webhooks_server.storage.sql.dialects import Numbers, keep_state
 from webhooks_server.storage.sql.record import Known, RecordBatch, known_attempts, record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Written:
     """A group that is committed: what became of each operation."""
 
@@ -30,7 +30,7 @@ class Refusal(Enum):
     CLASH = "an event id or an attempt token is stored already"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Clashes:
     """What is stored already of a group, for each operation in its order."""
 
@@ -38,7 +38,7 @@ class Clashes:
     attempts: Sequence[Known]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Group:
     """Operations of one transaction; the targets of its appends were matched at `version`."""
 
