@@ -16,7 +16,7 @@ from webhooks_server.domain.secrets import (
     signing_secret_problem,
     standard_key,
 )
-from webhooks_server.domain.signing import live_secrets, signature_headers
+from webhooks_server.domain.signing import Signer, live_secrets
 from webhooks_server.domain.subscription import SignatureScheme, SubscriptionConfig
 from webhooks_server.domain.times import Instant
 
@@ -32,7 +32,7 @@ def signed(
     secrets: list[Secret], body: bytes = BODY, timestamp: int | None = None
 ) -> dict[str, str]:
     moment = now() if timestamp is None else timestamp
-    headers = dict(signature_headers(BOTH, secrets, "evt_1", moment, body))
+    headers = dict(Signer(BOTH, secrets).headers("evt_1", str(moment), body))
     return {"webhook-id": "evt_1", "webhook-timestamp": str(moment)} | headers
 
 
@@ -45,12 +45,8 @@ def test_the_vector_of_the_specification() -> None:
     # https://github.com/standard-webhooks/standard-webhooks, libraries' shared test vector
     secret = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     headers = dict(
-        signature_headers(
-            [SignatureScheme.STANDARD_HMAC],
-            [secret],
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            1614265330,
-            b'{"test": 2432232314}',
+        Signer([SignatureScheme.STANDARD_HMAC], [secret]).headers(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}'
         )
     )
     assert headers == {"webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}
@@ -90,7 +86,7 @@ def test_any_changed_bit_of_the_body_fails() -> None:
 
 def test_the_legacy_header_only_on_request() -> None:
     secret = Secret("a passphrase".replace(" ", "-"))
-    headers = dict(signature_headers([SignatureScheme.HUB_LEGACY], [secret], "e", 1, b"{}"))
+    headers = dict(Signer([SignatureScheme.HUB_LEGACY], [secret]).headers("e", "1", b"{}"))
     mac = hmac.new(secret.reveal().encode(), b"{}", hashlib.sha256).hexdigest()
     assert headers == {"X-Hub-Signature": f"sha1={mac}"}
     assert "X-Hub-Signature" not in signed([secret])

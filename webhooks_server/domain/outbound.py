@@ -3,7 +3,7 @@
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import delivery_id
-from webhooks_server.domain.signing import Header, live_secrets, signature_headers
+from webhooks_server.domain.signing import Header, Signer, live_secrets
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.domain.values import value
@@ -49,38 +49,50 @@ class SendResult:
     retry_after: Micros | None = None
 
 
-def build_request(
-    subscription: Subscription,
-    event: Event,
-    delivery_uid: bytes,
-    attempt_number: int,
-    now: Instant,
-    user_agent: str,
-) -> OutboundRequest:
-    """Build and sign the request of an attempt that starts now."""
-    config = subscription.config
-    timestamp = now // 1_000_000
-    headers: list[Header] = [
-        ("Content-Type", event.content_type if not event.is_json else config.content_type),
-        ("User-Agent", user_agent),
-        ("webhook-id", event.id),
-        ("webhook-timestamp", str(timestamp)),
-        ("X-Webhook-Delivery", delivery_id(delivery_uid)),
-        ("X-Webhook-Event", event.event_type),
-        ("X-Webhook-Subscription", subscription.id),
-        ("X-Webhook-Attempt", str(attempt_number)),
-    ]
-    headers += signature_headers(
-        config.signature_schemes, live_secrets(config, now), event.id, timestamp, event.payload
-    )
-    if event.traceparent:
-        headers.append(("traceparent", event.traceparent))
-    headers += config.headers.items()
-    headers += [(name, value.reveal()) for name, value in config.secret_headers.items()]
-    return OutboundRequest(
-        url=config.url,
-        headers=tuple(headers),
-        body=event.payload,
-        timeout=config.timeout,
-        secret_header_names=frozenset(name.lower() for name in config.secret_headers),
-    )
+class Recipient:
+    """A subscription, and what all requests to it have in common, made once."""
+
+    def __init__(self, subscription: Subscription, user_agent: str) -> None:
+        """Take the subscription, and the value of User-Agent."""
+        config = subscription.config
+        self.subscription = subscription
+        self._agent = ("User-Agent", user_agent)
+        self._id = ("X-Webhook-Subscription", subscription.id)
+        end = self._overlap_end = config.previous_secret_expire_time or Instant(0)
+        schemes = config.signature_schemes
+        self._overlap_signer = Signer(schemes, live_secrets(config, Instant(end - 1)))
+        self._signer = Signer(schemes, live_secrets(config, end))
+        self._own = (
+            *config.headers.items(),
+            *((name, secret.reveal()) for name, secret in config.secret_headers.items()),
+        )
+        self._secret_names = frozenset(name.lower() for name in config.secret_headers)
+
+    def request(
+        self, event: Event, delivery_uid: bytes, attempt_number: int, now: Instant
+    ) -> OutboundRequest:
+        """Build and sign the request of an attempt that starts now."""
+        config = self.subscription.config
+        timestamp = str(now // 1_000_000)
+        headers: list[Header] = [
+            ("Content-Type", config.content_type if event.is_json else event.content_type),
+            self._agent,
+            ("webhook-id", event.id),
+            ("webhook-timestamp", timestamp),
+            ("X-Webhook-Delivery", delivery_id(delivery_uid)),
+            ("X-Webhook-Event", event.event_type),
+            self._id,
+            ("X-Webhook-Attempt", str(attempt_number)),
+        ]
+        signer = self._overlap_signer if now < self._overlap_end else self._signer
+        headers += signer.headers(event.id, timestamp, event.payload)
+        if event.traceparent:
+            headers.append(("traceparent", event.traceparent))
+        headers += self._own
+        return OutboundRequest(
+            url=config.url,
+            headers=tuple(headers),
+            body=event.payload,
+            timeout=config.timeout,
+            secret_header_names=self._secret_names,
+        )

@@ -3,7 +3,7 @@
 Standard Webhooks, and GitHub's X-Hub-Signature-256.
 """
 
-import base64
+import binascii
 import hmac
 from collections.abc import Sequence
 
@@ -25,36 +25,39 @@ def live_secrets(config: SubscriptionConfig, now: Instant) -> tuple[Secret, ...]
     return (config.secret, previous)
 
 
-def signature_headers(
-    schemes: Sequence[SignatureScheme],
-    secrets: Sequence[Secret],
-    message_id: str,
-    timestamp: int,
-    body: bytes,
-) -> list[Header]:
-    """Return the signature headers over exactly these bytes.
+class Signer:
+    """Signs with these secrets, the current one first; the keys are made once."""
 
-    Timestamp in whole Unix seconds of this attempt.
+    def __init__(self, schemes: Sequence[SignatureScheme], secrets: Sequence[Secret]) -> None:
+        """Take the schemes whose headers are sent, and the secrets that are live."""
+        keys = (standard_key(secret) for secret in secrets)
+        self._standard = SignatureScheme.STANDARD_HMAC in schemes
+        self._standard_keys = [key for key in keys if key is not None]
+        # ServiceStack.Webhooks labels its SHA-256 as sha1; sent so only where asked for.
+        names = {
+            SignatureScheme.HUB_SHA256: ("X-Hub-Signature-256", "sha256="),
+            SignatureScheme.HUB_LEGACY: ("X-Hub-Signature", "sha1="),
+        }
+        self._hub = [form for scheme, form in names.items() if scheme in schemes]
+        self._hub_key = hub_key(secrets[0])
 
-    During a rotation Standard Webhooks carries one signature per live secret; the Hub headers have
-    room for one, which is the new secret's.
-    """
-    headers: list[Header] = []
-    if SignatureScheme.STANDARD_HMAC in schemes:
-        signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-        keys = [key for secret in secrets if (key := standard_key(secret)) is not None]
-        headers.append(("webhook-signature", " ".join(_standard(key, signed) for key in keys)))
-    if SignatureScheme.HUB_SHA256 in schemes:
-        headers.append(("X-Hub-Signature-256", "sha256=" + _hub(secrets[0], body)))
-    if SignatureScheme.HUB_LEGACY in schemes:
-        # ServiceStack.Webhooks labels its SHA-256 so; sent only where asked for.
-        headers.append(("X-Hub-Signature", "sha1=" + _hub(secrets[0], body)))
-    return headers
+    def headers(self, message_id: str, timestamp: str, body: bytes) -> list[Header]:
+        """Return the signature headers over exactly these bytes.
+
+        Timestamp in whole Unix seconds of this attempt, as it is sent. During a rotation Standard
+        Webhooks carries one signature per live secret; the Hub headers have room for one, which is
+        the new secret's.
+        """
+        headers: list[Header] = []
+        if self._standard:
+            signed = f"{message_id}.{timestamp}.".encode() + body
+            signatures = [_standard(key, signed) for key in self._standard_keys]
+            headers.append(("webhook-signature", " ".join(signatures)))
+        if self._hub:
+            digest = hmac.digest(self._hub_key, body, "sha256").hex()
+            headers += [(name, label + digest) for name, label in self._hub]
+        return headers
 
 
 def _standard(key: bytes, signed: bytes) -> str:
-    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
-
-
-def _hub(secret: Secret, body: bytes) -> str:
-    return hmac.digest(hub_key(secret), body, "sha256").hex()
+    return "v1," + binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False).decode()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.subscription import Subscription
+from webhooks_server.domain.outbound import Recipient
 from webhooks_server.ports import EventStore, SubscriptionStore
 
 MAX_SUBSCRIPTIONS = 4096
@@ -24,26 +24,27 @@ class GoneError(Exception):
 class Subscriptions:
     """Decoded subscriptions, never older than the match index says they are."""
 
-    def __init__(self, store: SubscriptionStore, index: MatchIndex) -> None:
-        """Take where they come from, and the index that knows their versions."""
+    def __init__(self, store: SubscriptionStore, index: MatchIndex, user_agent: str) -> None:
+        """Take where they come from, the index that knows their versions, and who sends."""
         self._store = store
         self._index = index
-        self._known: OrderedDict[SubscriptionNumber, Subscription] = OrderedDict()
+        self._user_agent = user_agent
+        self._known: OrderedDict[SubscriptionNumber, Recipient] = OrderedDict()
 
-    async def get(self, number: SubscriptionNumber) -> Subscription:
+    async def get(self, number: SubscriptionNumber) -> Recipient:
         """Return a subscription at the version of the index or a later one; raises GoneError."""
         entry, known = self._index.get(number), self._known.get(number)
-        if known is not None and entry is not None and known.version >= entry.version:
+        if known is not None and entry is not None and known.subscription.version >= entry.version:
             self._known.move_to_end(number)
             return known
         found = await self._store.load([number])
         if not found:
             message = f"subscription {number} is gone"
             raise GoneError(message)
-        self._known[number] = found[0]
+        recipient = self._known[number] = Recipient(found[0], self._user_agent)
         if len(self._known) > MAX_SUBSCRIPTIONS:
             self._known.popitem(last=False)
-        return found[0]
+        return recipient
 
 
 class Payloads:

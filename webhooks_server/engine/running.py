@@ -11,7 +11,7 @@ from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import IdSource, SubscriptionNumber, TenantId
 from webhooks_server.domain.lanes import EngineStatus, PassResult
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.outbound import build_request
+from webhooks_server.domain.outbound import Recipient
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.engine.caches import Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
@@ -80,7 +80,9 @@ class RunningEngine:
             config=self._config,
             relay=self._relay,
             index=self._index,
-            subscriptions=Subscriptions(self._stores.subscriptions, self._index),
+            subscriptions=Subscriptions(
+                self._stores.subscriptions, self._index, self._config.user_agent
+            ),
             payloads=self._payloads,
             clock=self._clock,
             ids=ids,
@@ -115,14 +117,8 @@ class RunningEngine:
         if self._stopping:
             raise ShuttingDown
         (delivery,) = accepted.deliveries
-        request = build_request(
-            subscription,
-            accepted.event,
-            delivery.uid,
-            1,
-            self._clock.wall(),
-            self._config.user_agent,
-        )
+        recipient = Recipient(subscription, self._config.user_agent)
+        request = recipient.request(accepted.event, delivery.uid, 1, self._clock.wall())
         result = await self._relay.send(request)
         epoch = self._lanes.epochs.get(subscription.partition, 0)
         sent = self._sending.settle(

@@ -13,7 +13,7 @@ from webhooks_server.domain.delivery import (
 )
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.outbound import OutboundRequest, SendResult, build_request
+from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.retry import Decision, Tried, decide
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
 from webhooks_server.domain.times import Instant, Micros
@@ -75,21 +75,15 @@ class Sending:
         # The edge around one delivery: whatever is wrong with it must not end the sender or touch
         # its neighbours.
         try:
-            subscription = await self._subscriptions.get(delivery.subscription)
+            recipient = await self._subscriptions.get(delivery.subscription)
+            subscription = recipient.subscription
             event = await self._payloads.get(delivery.event_seq)
             max_age = subscription.retry_policy.max_age
             age = round((self._clock.monotonic() - created_at) * 1_000_000)
             if not self._index.sends(delivery.subscription) or (max_age and age >= max_age):
                 return None
             now = self._clock.wall()
-            request = build_request(
-                subscription,
-                event,
-                delivery.uid,
-                delivery.attempt_count + 1,
-                now,
-                self._config.user_agent,
-            )
+            request = recipient.request(event, delivery.uid, delivery.attempt_count + 1, now)
             result = await self._relay.send(request)
             return self.settle(delivery, subscription, request, result, partition, epoch, age)
         except Exception as error:  # noqa: BLE001

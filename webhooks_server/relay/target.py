@@ -1,10 +1,12 @@
 """Where a request goes, and its head as bytes."""
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from webhooks_server.domain.signing import Header
@@ -15,6 +17,15 @@ _SCHEMES = frozenset({"http", "https"})
 
 class UnsendableError(Exception):
     """Nothing can be sent to this URL, or with these headers."""
+
+
+class Route(aiohttp.ClientRequest):
+    """Where a request goes, for the pool of connections; which asks for the key again and again."""
+
+    @functools.cached_property
+    def connection_key(self) -> ConnectionKey:
+        """By what connections are kept apart."""
+        return super().connection_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +51,7 @@ def aim(text: str) -> Target:
     if url.scheme not in _SCHEMES or not host:
         raise UnsendableError
     return Target(
-        route=aiohttp.ClientRequest("POST", url),
+        route=Route("POST", url),
         beginning=f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n",
     )
 
