@@ -41,8 +41,7 @@ def targets(accepted: Accepted) -> list[int]:
 
 async def test_an_event_comes_back_as_it_was_stored(shelf: Shelf) -> None:
     (accepted,) = await shelf.stores.events.append(publish_of(EVERYTHING))
-    assert accepted.event == replace(
-        EVERYTHING,
+    assert accepted.event == EVERYTHING._replace(
         seq=accepted.event.seq,
         create_time=shelf.clock.now,
         payload_size=len(EVERYTHING.payload),

@@ -174,7 +174,7 @@ def event(name: str, **fields: object) -> Event:
         is_json=True,
         content_type="application/json",
     )
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return made._replace(**fields)  # type: ignore[arg-type]
 
 
 def publish_of(*events: Event, **fields: object) -> Publish:

@@ -23,6 +23,9 @@ Version = NewType("Version", int)
 DEFAULT_TENANT = TenantId("default")
 
 _RANDOM_BYTES = 10
+# The version and the variant, as they lie in the last 80 bits of a UUID.
+_FIXED_BITS = 0xF << 76 | 0b11 << 62
+_VERSION_7 = 0x7 << 76 | 0b10 << 62
 _LOWER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REQUEST_ID = re.compile(
@@ -71,18 +74,18 @@ class IdSource:
         """Take the wall clock: a function that returns microseconds since the epoch."""
         self._wall = wall
         self._random = b""
+        self._next = 0
 
     def uid(self) -> bytes:
         """Return 16 new bytes: 48 bits of milliseconds, then 74 random bits."""
-        milliseconds = self._wall() // 1000
-        if len(self._random) < _RANDOM_BYTES:
+        start = self._next
+        if start == len(self._random):
             # Drawn in advance: a system call for each of ten bytes would be the dearest part.
-            self._random = os.urandom(_RANDOM_BYTES * 512)
-        random = bytearray(self._random[:_RANDOM_BYTES])
-        self._random = self._random[_RANDOM_BYTES:]
-        random[0] = 0x70 | (random[0] & 0x0F)
-        random[2] = 0x80 | (random[2] & 0x3F)
-        return milliseconds.to_bytes(6) + bytes(random)
+            self._random, start = os.urandom(_RANDOM_BYTES * 512), 0
+        self._next = start + _RANDOM_BYTES
+        random = int.from_bytes(self._random[start : self._next])
+        milliseconds = self._wall() // 1000
+        return (milliseconds << 80 | random & ~_FIXED_BITS | _VERSION_7).to_bytes(16)
 
     def subscription(self) -> SubscriptionId:
         """Return a new subscription id."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from webhooks_server.domain.bounds import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from webhooks_server.domain.errors import EventIdReused, NotFound, Violation
@@ -113,7 +113,7 @@ class Publishing:
         if all(event.id for event in events):
             return events
         return tuple(
-            [event if event.id else replace(event, id=self._ids.event()) for event in events]
+            [event if event.id else event._replace(id=self._ids.event()) for event in events]
         )
 
     async def _validated(self, event: Event, seen: dict[EventId, Event]) -> Accepted:
@@ -122,7 +122,7 @@ class Publishing:
             if first is not None:
                 return _duplicate(event, first)
         matched = len(self._index.match(event.tenant, event.event_type))
-        counted = replace(event, delivery_count=matched)
+        counted = event._replace(delivery_count=matched)
         if event.id:
             seen[event.id] = counted
         return Accepted(event=counted, duplicate=False)

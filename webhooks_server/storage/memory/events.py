@@ -1,7 +1,6 @@
 """Events in memory."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from typing_extensions import override
 
@@ -60,7 +59,7 @@ class MemoryEvents(EventStore):
         self, tenant: TenantId | None, terms: Sequence[Term], page: PageRequest, *, full: bool
     ) -> Page[Event]:
         found = (
-            one if full else replace(one, payload=b"")
+            one if full else one._replace(payload=b"")
             for one in self._rows.events.values()
             if tenant in (None, one.tenant) and meets(terms, _fields(one))
         )
@@ -77,8 +76,7 @@ class MemoryEvents(EventStore):
 
     def _insert(self, publish: Publish, event: Event, digest: bytes, targets: Targets) -> Accepted:
         rows = self._rows
-        stored = replace(
-            event,
+        stored = event._replace(
             seq=EventSeq(len(rows.events) + 1),
             create_time=rows.now(),
             payload_size=len(event.payload),

@@ -5,7 +5,6 @@ made beforehand is, and the transaction only hands it to the database.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.errors import WebhooksError
@@ -47,8 +46,7 @@ class Preparation:
         first = self._numbers.take_events(len(events))
         for seq, (event, content_hash) in enumerate(append.fresh.values(), first):
             found = targets[event.id]
-            stored = replace(
-                event,
+            stored = event._replace(
                 seq=EventSeq(seq),
                 create_time=now,
                 payload_size=len(event.payload),
