@@ -36,6 +36,7 @@ def read_back(status: CallStatus) -> WebhooksError:
         errors.DeliveryNotRetryable("tenants/default/subscriptions/s/deliveries/d"),
         errors.EventPurged("tenants/default/events/e"),
         errors.NoEngine("tenants/default"),
+        errors.RelayIsPaused("tenants/default/subscriptions/s"),
         errors.NotSupported("server", "not on this storage"),
         errors.StoreUnavailable(),
         errors.ServerOverloaded(),
@@ -83,6 +84,7 @@ def test_a_bug_is_told_by_its_request_alone() -> None:
         (grpc.StatusCode.UNIMPLEMENTED, CallRefused, f"the server at {ADDRESS} does not offer"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, CallRefused, "RESOURCE_EXHAUSTED: text"),
         (grpc.StatusCode.INVALID_ARGUMENT, CallRefused, "text"),
+        (grpc.StatusCode.FAILED_PRECONDITION, CallRefused, "FAILED_PRECONDITION: text"),
         (grpc.StatusCode.UNKNOWN, ServerFault, "the server failed"),
     ],
 )

@@ -142,10 +142,16 @@ class NoEngine(PreconditionFailed):
     reason = "NO_ENGINE"
 
 
+class RelayIsPaused(PreconditionFailed):
+    """The relay is paused and sends nothing; call ResumeRelay first."""
+
+    reason = "RELAY_PAUSED"
+
+
 class NotSupported(PreconditionFailed):
     """This server's storage does not offer this."""
 
-    reason = "INVALID_FIELD"
+    reason = "NOT_SUPPORTED"
 
 
 class Unavailable(WebhooksError):

@@ -16,6 +16,7 @@ from webhooks_server.domain.errors import (
     NoEngine,
     NotFound,
     NotSupported,
+    RelayIsPaused,
     ResourceExists,
     ServerOverloaded,
     ShuttingDown,
@@ -85,6 +86,8 @@ _BY_REASON: dict[str, Callable[[_Details], WebhooksError]] = {
     "DELIVERY_NOT_RETRYABLE": lambda d: DeliveryNotRetryable(d.subject(), d.message),
     "EVENT_PURGED": lambda d: EventPurged(d.subject(), d.message),
     "NO_ENGINE": lambda d: NoEngine(d.subject(), d.message),
+    "RELAY_PAUSED": lambda d: RelayIsPaused(d.subject(), d.message),
+    "NOT_SUPPORTED": lambda d: NotSupported(d.subject(), d.message),
     "STORE_UNAVAILABLE": lambda d: StoreUnavailable(d.message),
     "SERVER_OVERLOADED": lambda d: ServerOverloaded(d.message),
     "SHUTTING_DOWN": lambda d: ShuttingDown(d.message),
@@ -105,8 +108,6 @@ def _by_code(code: grpc.StatusCode, details: _Details, address: str) -> Webhooks
     match code:
         case grpc.StatusCode.INVALID_ARGUMENT:
             return details.invalid()
-        case grpc.StatusCode.FAILED_PRECONDITION:
-            return NotSupported(details.subject(), message)
         case grpc.StatusCode.UNAVAILABLE:
             text = f"no server answers at {address}: is `webhooks-server serve` running there?"
             return _with_delay(ServerUnreachable(text), details)

@@ -119,7 +119,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BackupDatabase(self, request, context):
-        """Copies the running server's SQLite database. Refused with FAILED_PRECONDITION on any other.
+        """Copies the running server's SQLite database. On any other FAILED_PRECONDITION, NOT_SUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -223,7 +223,7 @@ class AdminServiceStub(typing.Generic[_AdminServiceGetServerInfoType, _AdminServ
     """Sends everything that is due now. Returns when nothing is due any more, or at the deadline."""
 
     BackupDatabase: _AdminServiceBackupDatabaseType
-    """Copies the running server's SQLite database. Refused with FAILED_PRECONDITION on any other."""
+    """Copies the running server's SQLite database. On any other FAILED_PRECONDITION, NOT_SUPPORTED."""
 
 AdminServiceAsyncStub: typing_extensions.TypeAlias = AdminServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -313,6 +313,6 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: webhooks.v1.admin_service_pb2.BackupDatabaseRequest,
         context: _ServicerContext,
     ) -> typing.Union[webhooks.v1.admin_service_pb2.BackupDatabaseResponse, collections.abc.Awaitable[webhooks.v1.admin_service_pb2.BackupDatabaseResponse]]:
-        """Copies the running server's SQLite database. Refused with FAILED_PRECONDITION on any other."""
+        """Copies the running server's SQLite database. On any other FAILED_PRECONDITION, NOT_SUPPORTED."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -89,6 +89,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT or RESOURCE_EXHAUSTED: messages of the stream came in the wrong order, or too many."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 32
     """INTERNAL: a bug; metadata `request_id` finds it in the log."""
+    ERROR_REASON_NOT_SUPPORTED: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION: the server's storage does not offer this."""
+    ERROR_REASON_RELAY_PAUSED: _ErrorReason.ValueType  # 34
+    """FAILED_PRECONDITION: PauseRelay has stopped all sending."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What google.rpc.ErrorInfo.reason says, without the prefix, when its domain is `webhooks.v1`."""
@@ -160,4 +164,8 @@ ERROR_REASON_STREAM_PROTOCOL: ErrorReason.ValueType  # 31
 """INVALID_ARGUMENT or RESOURCE_EXHAUSTED: messages of the stream came in the wrong order, or too many."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 32
 """INTERNAL: a bug; metadata `request_id` finds it in the log."""
+ERROR_REASON_NOT_SUPPORTED: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION: the server's storage does not offer this."""
+ERROR_REASON_RELAY_PAUSED: ErrorReason.ValueType  # 34
+"""FAILED_PRECONDITION: PauseRelay has stopped all sending."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason
