@@ -1,6 +1,7 @@
 """Subscriptions: the contract's message to a draft, and the domain to the contract."""
 
 from webhooks.v1 import subscription_pb2 as pb
+from webhooks_server.domain.bounds import MAX_HEADERS, MAX_PAIRS, MAX_PATTERNS
 from webhooks_server.domain.ids import SubscriptionId, TenantId, is_lower_id
 from webhooks_server.domain.secrets import Secret
 from webhooks_server.domain.subscription import (
@@ -38,6 +39,7 @@ def read_draft(
     message: pb.Subscription, tenant: TenantId, subscription: SubscriptionId | None
 ) -> SubscriptionDraft:
     """Read what a caller wants of a subscription; OUTPUT_ONLY fields are not looked at."""
+    _refuse_too_many(message)
     violations = Violations()
     _refuse_unsupported(message, violations)
     config = message.config
@@ -146,6 +148,23 @@ def _read_policy(message: pb.RetryPolicy, violations: Violations) -> RetryPolicy
         max_age=spans.get("max_age"),
         client_error_policy=ClientErrorPolicy(number) if is_known else None,
     )
+
+
+def _refuse_too_many(message: pb.Subscription) -> None:
+    """Count before anything is walked through: a message has room for millions of entries."""
+    config = message.config
+    headers = len(config.headers) + len(config.secret_headers)
+    counts = {
+        "events": (len(message.events), MAX_PATTERNS, "patterns"),
+        "annotations": (len(message.annotations), MAX_PAIRS, "pairs"),
+        "config.signature_schemes": (len(config.signature_schemes), len(_SCHEMES), "schemes"),
+        "config.headers": (headers, MAX_HEADERS, "headers, secret ones among them"),
+    }
+    violations = Violations()
+    for name, (count, most, what) in counts.items():
+        if count > most:
+            violations.add(f"{_PATH}.{name}", f"must have at most {most} {what}, has {count}")
+    violations.raise_any()
 
 
 def _refuse_unsupported(message: pb.Subscription, violations: Violations) -> None:

@@ -7,10 +7,12 @@ from google.protobuf.message import Message
 
 from webhooks.v1 import subscription_pb2 as pb
 from webhooks.v1 import subscription_service_pb2 as service_pb
+from webhooks_server.domain.errors import invalid
 from webhooks_server.services.subscription_draft import PATHS, SECRET_HEADERS_PATH, SECRET_PATH
 from webhooks_server.services.violations import Violations
 
 EVERYTHING = "*"
+MAX_PATHS = 64
 _SECRET_PATHS = frozenset({SECRET_PATH, SECRET_HEADERS_PATH})
 
 
@@ -21,7 +23,11 @@ def read_update_mask(request: service_pb.UpdateSubscriptionRequest) -> frozenset
     fields change only where they are populated or named themselves, never through `*` or `config`.
     """
     populated = frozenset(_populated(request.subscription))
-    paths = list(request.update_mask.paths)
+    given = request.update_mask.paths
+    if len(given) > MAX_PATHS:
+        problem = f"must have at most {MAX_PATHS} paths, has {len(given)}"
+        raise invalid("update_mask", problem, "INVALID_UPDATE_MASK")
+    paths = list(given)
     if not paths:
         return populated & (PATHS | _SECRET_PATHS)
     if EVERYTHING in paths and len(paths) == 1:

@@ -200,7 +200,7 @@ class UpdateSubscriptionRequest(google.protobuf.message.Message):
     @property
     def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
         """Left out, it names every field that is given, inside `config` and `retry_policy` too. `*` names every field but the
-        secret ones. Lists and maps are replaced whole.
+        secret ones. Lists and maps are replaced whole. At most 64 paths.
         """
 
     def __init__(
