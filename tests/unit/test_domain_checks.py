@@ -1,5 +1,7 @@
 """The checks at the door that need no server: JSON, filters, URLs, ids, times."""
 
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from webhooks_server.domain.errors import InvalidArgument
 from webhooks_server.domain.filters import Field, Kind, Term, parse_filter
 from webhooks_server.domain.ids import IdSource, delivery_id, delivery_uid, is_event_id
-from webhooks_server.domain.json_text import json_problem
+from webhooks_server.domain.json_text import MAX_DEPTH, json_problem
 from webhooks_server.domain.target_url import UrlPolicy, url_problem
 
 DEVELOPMENT = UrlPolicy(allow_http=True, allow_loopback=True)
@@ -58,6 +60,23 @@ def test_json_that_passes(text: str) -> None:
 )
 def test_json_that_does_not(text: str) -> None:
     assert json_problem(text)
+
+
+def test_the_depth_is_checked_in_a_few_times_the_payload() -> None:
+    text = "[" + ",".join(["[]"] * MAX_DEPTH) + ',"' + "x" * 1_000_000 + '"]'
+    # Resident memory, since the pattern's own stack is nothing that tracemalloc sees.
+    code = """if True:
+        import resource, sys
+        from webhooks_server.domain.json_text import json_problem
+        text = sys.stdin.read()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert json_problem(text) is None
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=text, capture_output=True, check=True, text=True
+    )
+    assert int(done.stdout) * 1024 < 10 * len(text)
 
 
 FIELDS = {

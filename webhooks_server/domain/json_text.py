@@ -11,7 +11,8 @@ from typing import NoReturn
 MAX_DEPTH = 128
 _TOO_DEEP = f"must be nested at most {MAX_DEPTH} levels deep"
 
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Possessive: what could be tried again is remembered, a hundred bytes for each character.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 _NESTING = re.compile(r"[\[\]{}]")
 
 
