@@ -241,7 +241,7 @@ EDGES: Mapping[str, tuple[str, pb.Subscription, pb.Subscription]] = {
     "a factor of 10": (
         "retry_policy.backoff_multiplier",
         pb.Subscription(retry_policy=Retry(backoff_multiplier=10)),
-        pb.Subscription(retry_policy=Retry(backoff_multiplier=float("nan"))),
+        pb.Subscription(retry_policy=Retry(backoff_multiplier=10.001)),
     ),
     "an age of 1 s": (
         "retry_policy.max_age",

@@ -66,6 +66,8 @@ async def test_events_are_filtered_and_newest_first(served: Served) -> None:
     assert ids(await events(served, parent="tenants/-")) == ["e3", "e2", "e1", "e0"]
     assert ids(await events(served, filter="event_type = kind.1")) == ["e3", "e1"]
     assert ids(await events(served, filter="event_type = kind.*")) == ["e3", "e2", "e1", "e0"]
+    assert ids(await events(served, filter="event_type = *")) == ["e3", "e2", "e1", "e0"]
+    assert ids(await events(served, filter="event_type != *")) == []
     assert ids(await events(served, filter="event_type != kind.1")) == ["e2", "e0"]
     assert ids(await events(served, filter='source = "s2" AND event_type = kind.0')) == ["e2"]
     assert ids(await events(served, filter='subject = "quo\\"te"')) == ["e3"]

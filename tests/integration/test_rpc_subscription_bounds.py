@@ -132,6 +132,8 @@ async def test_what_is_not_built_yet_is_refused(shared: Served, wanted: pb.Subsc
         pb.Subscription(config=Config(timeout=Duration(seconds=1, nanos=-1))),
         pb.Subscription(config=Config(timeout=Duration(seconds=315_576_000_001))),
         pb.Subscription(retry_policy=Retry(client_error_policy=99)),  # type: ignore[arg-type]
+        pb.Subscription(retry_policy=Retry(backoff_multiplier=float("nan"))),
+        pb.Subscription(retry_policy=Retry(backoff_multiplier=float("inf"))),
         pb.Subscription(display_name="a\0"),
         pb.Subscription(annotations={"a": "\0"}),
         pb.Subscription(annotations={"\0": ""}),

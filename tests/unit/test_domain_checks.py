@@ -102,6 +102,13 @@ def test_filters_parse() -> None:
     assert parse_filter("  ", FIELDS) == ()
 
 
+def test_a_star_alone_is_any_text_but_a_pattern_in_a_list() -> None:
+    (term,) = parse_filter("event_type = *", FIELDS)
+    assert term == Term(field="event_type", operator="=", value="", is_prefix=True)
+    (term,) = parse_filter("events:*", FIELDS)
+    assert term == Term(field="events", operator=":", value="*")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -177,6 +184,8 @@ def test_urls_for_development(url: str) -> None:
         "https://user:pass@example.com/",
         "https://user@example.com/",
         "https://example.com/#x",
+        "https://example.com/#",
+        "https://example.com#",
         "https://example.com\\@127.0.0.1/",
         "https://exa mple.com/",
         "https://example.com/\r\nHost: evil",
@@ -219,7 +228,18 @@ def test_ids_are_uuid_version_7_and_sort_by_time() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "dlv_", "dlv_" + "g" * 32, "dlv_" + "A" * 32, "evt_" + "a" * 32, "dlv_" + "a" * 31],
+    [
+        "",
+        "dlv_",
+        "dlv_" + "g" * 32,
+        "dlv_" + "A" * 32,
+        "evt_" + "a" * 32,
+        "dlv_" + "a" * 31,
+        "dlv_" + "aa " * 8 + "a" * 8,
+        "dlv_" + "a" * 30 + "  ",
+        "dlv_" + "a" * 32 + "\n",
+        "dlv_" + "a" * 31 + "٣",
+    ],
 )
 def test_what_is_no_delivery_id(value: str) -> None:
     assert delivery_uid(value) is None

@@ -1,7 +1,7 @@
 """Filters of a List: a documented part of AIP-160.
 
 `field OP literal` joined by AND; OP is one of = != < <= > >= :, where `:` on a repeated field means
-"has". A string literal may be quoted, and may end in `*` for "begins with" (with = and !=). Times
+"has". A string literal may be quoted, and may end in `*` for any rest (with = and !=). Times
 are RFC 3339.
 """
 
@@ -110,7 +110,7 @@ def _term(token: re.Match[str], fields: Mapping[str, Field]) -> Term:
         return Term(
             field=name, operator=operator, value=_choice(name, literal, field.choices or {})
         )
-    is_prefix = literal.endswith("*") and literal != "*" and field.kind is Kind.TEXT
+    is_prefix = literal.endswith("*") and field.kind is Kind.TEXT
     value = literal[:-1] if is_prefix else literal
     if "\0" in value:
         raise _wrong(f"{name} must not contain the character NUL")

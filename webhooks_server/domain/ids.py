@@ -28,6 +28,7 @@ _FIXED_BITS = 0xF << 76 | 0b11 << 62
 _VERSION_7 = 0x7 << 76 | 0b10 << 62
 _LOWER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_DELIVERY_ID = re.compile(r"dlv_([0-9a-f]{32})", re.ASCII)
 _REQUEST_ID = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII
 )
@@ -58,13 +59,8 @@ def delivery_id(uid: bytes) -> DeliveryId:
 
 def delivery_uid(value: str) -> bytes | None:
     """Return the 16 byte uid behind a public delivery id, or None where value is no such id."""
-    prefix, _, digits = value.partition("_")
-    if prefix != "dlv" or len(digits) != 32 or digits != digits.lower():  # noqa: PLR2004
-        return None
-    try:
-        return bytes.fromhex(digits)
-    except ValueError:
-        return None
+    found = _DELIVERY_ID.fullmatch(value)
+    return bytes.fromhex(found[1]) if found else None
 
 
 class IdSource:

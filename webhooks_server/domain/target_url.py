@@ -31,6 +31,9 @@ def url_problem(url: str, policy: UrlPolicy) -> str | None:
         return f"must have at most {MAX_URL} characters, has {len(url)}"
     if _VISIBLE.fullmatch(url) is None or "\\" in url or _ENCODED_CONTROL.search(url):
         return "must be visible ASCII without backslashes, white space or control characters"
+    if "#" in url:
+        # Here, since an empty fragment is gone once the URL is taken apart.
+        return "must not contain a fragment (#)"
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -45,8 +48,6 @@ def _parts_problem(parts: SplitResult, port: int | None, policy: UrlPolicy) -> s
         return f"must begin with {' or '.join(scheme + '://' for scheme in schemes)}"
     if parts.username is not None or parts.password is not None:
         return "must not contain a user name or password; use secret_headers"
-    if parts.fragment:
-        return "must not contain a fragment (#)"
     if port == 0:
         return "must not name port 0"
     host = parts.hostname or ""
