@@ -72,14 +72,17 @@ class ListDeliveriesRequest(google.protobuf.message.Message):
     FILTER_FIELD_NUMBER: builtins.int
     VIEW_FIELD_NUMBER: builtins.int
     parent: builtins.str
-    """`tenants/{tenant}/subscriptions/{subscription}`, with `-` for all subscriptions of the tenant."""
+    """`tenants/{tenant}/subscriptions/{subscription}`, with `-` for all subscriptions of the tenant; `tenants/-/subscriptions/-`
+    for those of all tenants.
+    """
     page_size: builtins.int
     """50 unless given; above 1,000 is 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before, with every other argument as it was."""
     filter: builtins.str
-    """Terms `field OP value` joined by AND, on `state`, `event_type`, `event`, `trigger`, `create_time`, `complete_time`;
-    OP is one of = != < <= > >= : and a string may end in `*`. At most 2 KiB and 20 terms.
+    """Terms `field OP value` joined by AND: `event_type`, `event` (id or name), `state` and `trigger` take = !=, where the value
+    of the first two may end in `*` for any rest; `create_time` and `complete_time` (RFC 3339) take = != < <= > >=. At most
+    2 KiB and 20 terms.
     """
     view: webhooks.v1.delivery_pb2.DeliveryView.ValueType
     """BASIC unless given."""

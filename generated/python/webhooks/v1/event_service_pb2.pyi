@@ -72,14 +72,14 @@ class ListEventsRequest(google.protobuf.message.Message):
     FILTER_FIELD_NUMBER: builtins.int
     VIEW_FIELD_NUMBER: builtins.int
     parent: builtins.str
-    """`tenants/{tenant}`."""
+    """`tenants/{tenant}`, or `tenants/-` for all tenants."""
     page_size: builtins.int
     """50 unless given; above 1,000 is 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before, with every other argument as it was."""
     filter: builtins.str
-    """Terms `field OP value` joined by AND, on `event_type`, `create_time` (RFC 3339), `subject`, `source`; OP is
-    one of = != < <= > >= : and a string may end in `*`. At most 2 KiB and 20 terms.
+    """Terms `field OP value` joined by AND: `event_type`, `subject` and `source` take = !=, where the value may end in `*` for
+    any rest; `create_time` (RFC 3339) takes = != < <= > >=. At most 2 KiB and 20 terms.
     """
     view: webhooks.v1.event_pb2.EventView.ValueType
     """BASIC unless given."""

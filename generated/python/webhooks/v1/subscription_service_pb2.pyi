@@ -133,14 +133,14 @@ class ListSubscriptionsRequest(google.protobuf.message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     parent: builtins.str
-    """`tenants/{tenant}`."""
+    """`tenants/{tenant}`, or `tenants/-` for all tenants."""
     page_size: builtins.int
     """50 unless given; above 1,000 is 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before, with every other argument as it was."""
     filter: builtins.str
-    """Terms `field OP value` joined by AND, on `state`, `events`, `creator`, `config.url`; OP is one of = != < <= > >= : and a
-    string may end in `*`. At most 2 KiB and 20 terms.
+    """Terms `field OP value` joined by AND: `creator` and `config.url` take = !=, where the value may end in `*` for any rest;
+    `state` takes = !=; `events` takes : and finds who has that very pattern. At most 2 KiB and 20 terms.
     """
     def __init__(
         self,
