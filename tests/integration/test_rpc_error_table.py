@@ -12,6 +12,7 @@ from webhooks_server.domain.errors import (
     EtagMismatch,
     EventIdReused,
     EventPurged,
+    InvalidArgument,
     NoEngine,
     NotFound,
     NotSupported,
@@ -21,6 +22,7 @@ from webhooks_server.domain.errors import (
     StoreConflict,
     StoreUnavailable,
     SubscriptionIsDisabled,
+    Violation,
     invalid,
 )
 
@@ -31,13 +33,31 @@ NAMED = {"resource_type": "webhooks.v1.Thing", "resource_name": "a/b"}
 
 # The error, and what the table says: code, reason, details beside ErrorInfo, metadata.
 TABLE = [
-    (invalid("a.b", "is wrong"), Code.INVALID_ARGUMENT, "INVALID_FIELD", "BadRequest", {}),
+    (
+        invalid("a.b", "is wrong"),
+        Code.INVALID_ARGUMENT,
+        "INVALID_FIELD",
+        "BadRequest",
+        {"field": "a.b", "violation_count": "1"},
+    ),
+    (
+        InvalidArgument(
+            [
+                Violation(field="b", description="is fixed", reason="IMMUTABLE_FIELD"),
+                Violation(field="a", description="is fixed", reason="IMMUTABLE_FIELD"),
+            ]
+        ),
+        Code.INVALID_ARGUMENT,
+        "IMMUTABLE_FIELD",
+        "BadRequest",
+        {"field": "b", "violation_count": "2"},
+    ),
     (
         invalid("a", "is large", "PAYLOAD_TOO_LARGE", limit_bytes="7"),
         Code.INVALID_ARGUMENT,
         "PAYLOAD_TOO_LARGE",
         "BadRequest",
-        {"limit_bytes": "7"},
+        {"field": "a", "violation_count": "1", "limit_bytes": "7"},
     ),
     (
         NotFound("webhooks.v1.Thing", "a/b"),

@@ -166,6 +166,10 @@ async def test_any_text_of_rfc_8259_is_kept_as_it_is(shared: Served, text: str) 
     assert (await stored_event(shared, answer.event)).data_json == text
 
 
+def told_of(field: str, limit: int) -> dict[str, str]:
+    return {"field": field, "violation_count": "1", "limit_bytes": str(limit)}
+
+
 async def test_a_payload_that_is_too_large_says_how_large_it_may_be(shared: Served) -> None:
     for fields in (
         {"data_json": json_of(PAYLOAD + 1)},
@@ -174,8 +178,9 @@ async def test_a_payload_that_is_too_large_says_how_large_it_may_be(shared: Serv
     ):
         refusal = await refused(shared.publisher.Publish(publish(**fields)))
         assert refusal.reason == "PAYLOAD_TOO_LARGE"
-        assert refusal.metadata == {"limit_bytes": str(PAYLOAD)}
-        assert list(refusal.fields) == [f"event.{next(iter(fields))}"]
+        field = f"event.{next(iter(fields))}"
+        assert refusal.metadata == told_of(field, PAYLOAD)
+        assert list(refusal.fields) == [field]
 
 
 async def test_bytes_of_256_kib_are_accepted(shared: Served) -> None:
@@ -191,7 +196,7 @@ async def test_the_payload_bound_is_a_setting(tmp_path: Path, largest: int) -> N
         await served.publisher.Publish(allowed)
         allowed.event.data_bytes += b"x"
         refusal = await refused(served.publisher.Publish(allowed))
-        assert refusal.metadata == {"limit_bytes": str(largest)}
+        assert refusal.metadata == told_of("event.data_bytes", largest)
 
 
 async def test_a_message_beyond_8_mib_is_refused_by_grpc_itself(shared: Served) -> None:
@@ -228,7 +233,7 @@ async def test_a_batch_has_at_most_3_mib_of_payloads(shared: Served) -> None:
     request.events.add(event_type="a", data_json="1")
     refusal = await refused(shared.publisher.BatchPublish(request))
     assert refusal.reason == "PAYLOAD_TOO_LARGE"
-    assert refusal.metadata == {"limit_bytes": str(3 * KIB * KIB)}
+    assert refusal.metadata == told_of("events", 3 * KIB * KIB)
     assert list(refusal.fields) == ["events"]
 
 

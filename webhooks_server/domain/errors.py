@@ -47,6 +47,7 @@ class InvalidArgument(WebhooksError):
         first = violations[0]
         rest = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         metadata = {key: value for one in violations for key, value in one.metadata.items()}
+        metadata.update(field=first.field, violation_count=str(len(violations)))
         super().__init__(f"{first.field}: {first.description}{rest}", **metadata)
         self.violations = tuple(violations)
         reasons = {violation.reason for violation in violations}

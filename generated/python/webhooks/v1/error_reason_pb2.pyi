@@ -95,7 +95,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """FAILED_PRECONDITION: PauseRelay has stopped all sending."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """What google.rpc.ErrorInfo.reason says, without the prefix, when its domain is `webhooks.v1`."""
+    """What google.rpc.ErrorInfo.reason says, without the prefix, when its domain is `webhooks.v1`. With INVALID_ARGUMENT
+    metadata `field` has the first field that is wrong, and `violation_count` how many things are.
+    """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
