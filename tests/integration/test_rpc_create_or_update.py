@@ -4,7 +4,7 @@ import uuid
 
 import grpc
 
-from tests.harness.requests import URL, read
+from tests.harness.requests import URL, create, read
 from tests.harness.served import PARENT, Served, refused
 from tests.harness.updates import differing, full, update
 from webhooks.v1 import subscription_pb2 as pb
@@ -85,3 +85,45 @@ async def test_a_request_id_makes_an_update_repeatable(shared: Served) -> None:
         assert again == first
         assert again.secret == ""
         assert (await read(shared, before.name)).display_name == "since then"
+
+
+async def test_a_request_id_stands_for_one_request_whatever_that_did(shared: Served) -> None:
+    updating = update(
+        f"{PARENT}/subscriptions/once", config=Config(url=f"{URL}/once"), events=["a"]
+    )
+    updating.allow_missing = True
+    updating.request_id = str(uuid.uuid4())
+    made = await shared.subscriptions.UpdateSubscription(updating)
+    creating = create(f"{URL}/another")
+    creating.request_id = updating.request_id
+    rotating = service_pb.RotateSubscriptionSecretRequest(
+        name=made.subscription.name, request_id=updating.request_id
+    )
+    for refused_call in (
+        shared.subscriptions.CreateSubscription(creating),
+        shared.subscriptions.RotateSubscriptionSecret(rotating),
+    ):
+        assert (await refused(refused_call)).reason == "REQUEST_ID_REUSED"
+    # The other way round: the id of a creation for an update that would create, or change.
+    creating.request_id = str(uuid.uuid4())
+    await shared.subscriptions.CreateSubscription(creating)
+    updating.request_id = creating.request_id
+    refusal = await refused(shared.subscriptions.UpdateSubscription(updating))
+    assert refusal.reason == "REQUEST_ID_REUSED"
+    updating.subscription.name = f"{PARENT}/subscriptions/never"
+    updating.subscription.config.url = f"{URL}/never"
+    refusal = await refused(shared.subscriptions.UpdateSubscription(updating))
+    assert refusal.reason == "REQUEST_ID_REUSED"
+
+
+async def test_a_repeated_update_never_tells_the_secret(shared: Served) -> None:
+    """Not even one that changed nothing: its answer is the subscription as it was created."""
+    made = await full(shared)
+    request = update(made.name, display_name=made.display_name)
+    request.allow_missing = True
+    request.subscription.config.url = made.config.url
+    request.subscription.events[:] = made.events
+    request.request_id = str(uuid.uuid4())
+    for _ in range(3):
+        answer = await shared.subscriptions.UpdateSubscription(request)
+        assert (answer.subscription, answer.secret) == (made, "")

@@ -1,5 +1,6 @@
 """Subscriptions: registered, read, changed, paused, removed."""
 
+import hashlib
 import uuid
 from dataclasses import dataclass, replace
 
@@ -151,9 +152,8 @@ class Subscriptions:
         try:
             return await self.create(replace(draft, id=subscription), creation, skip_ping=True)
         except (ResourceExists, InvalidArgument) as not_created:
-            if not_created.reason == "REQUEST_ID_REUSED":
-                raise
-            # Most often because it exists, where the draft need not be whole either.
+            # Because it exists, where the draft need not be whole either; or because this request
+            # was an update when it first came, which the update itself finds out.
             try:
                 return await self.update(subscription, draft, paths, change)
             except NotFound:
@@ -240,12 +240,12 @@ def _made_secret(created: Subscription, draft: SubscriptionDraft, change: Change
 
 
 def _creation_key(request: RequestKey | None) -> RequestKey | None:
-    """Return the key under which a creation is remembered apart from the update that was asked for.
+    """Return the key under which an update that creates is remembered: its id, another fingerprint.
 
-    Only a creation tells the secret: were both under one key, a repetition could not know which of
-    them it repeats.
+    Only a creation tells the secret: were both remembered alike, a repetition could not know which
+    of them it repeats.
     """
     if request is None:
         return None
-    created = uuid.uuid5(uuid.UUID(request.request_id), "created")
-    return replace(request, request_id=str(created))
+    fingerprint = hashlib.sha256(request.fingerprint + b"created").digest()
+    return replace(request, fingerprint=fingerprint)
