@@ -1,5 +1,6 @@
 """Event types, patterns, and the index that matches them."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -157,13 +158,41 @@ def test_explanations_say_why() -> None:
     index.apply(changes(1, entry(1, "a.*"), entry(2, "b"), entry(3, "a.b", state=State.INACTIVE)))
     told = [
         (one.entry.number, one.matched, one.reason, one.pattern)
-        for one in index.explain(TENANT, "a.b")
+        for one in index.explain(TENANT, "a.b", before=None, count=9)
     ]
     assert told == [
         (3, False, "the subscription is inactive", "a.b"),
         (2, False, "no pattern matches the event type", ""),
         (1, True, "a pattern matches", "a.*"),
     ]
+
+
+def explained(index: MatchIndex, before: int | None, count: int) -> list[int]:
+    return [one.entry.number for one in index.explain(TENANT, "a", before=before, count=count)]
+
+
+def test_explanations_come_newest_first_in_whatever_order_the_index_learned() -> None:
+    index = MatchIndex()
+    other = replace(entry(6, "a"), tenant=TenantId("other"))
+    index.apply(changes(1, entry(5, "a"), entry(2, "b"), other, entry(9, "a"), entry(4, "a")))
+    assert explained(index, None, 3) == [9, 5, 4]
+    assert explained(index, 4, 3) == [2]
+    assert explained(index, 2, 3) == []
+    index.apply(changes(2, replace(entry(5, "a", version=2), deleted=True), entry(3, "a")))
+    index.apply(changes(3, entry(9, "b", version=3), entry(5, "a")))
+    assert explained(index, None, 9) == [9, 4, 3, 2]
+    assert explained(index, 9, 2) == [4, 3]
+    assert index.explain(TenantId("none"), "a", before=None, count=1) == []
+
+
+def test_a_page_of_explanations_costs_its_own_size() -> None:
+    index = MatchIndex()
+    index.apply(changes(1, *(entry(number, "a") for number in range(1, 30_001))))
+    start = time.process_time()
+    for _ in range(100):
+        assert len(explained(index, 15_000, 10)) == 10
+    # A walk through all took several seconds.
+    assert time.process_time() - start < 1
 
 
 def test_an_older_answer_never_brings_a_pause_back() -> None:

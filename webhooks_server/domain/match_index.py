@@ -5,6 +5,7 @@ whoever matches compares that with the store's and applies the changes in betwee
 EA9).
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from webhooks_server.domain.ids import SubscriptionNumber, TenantId, Version
@@ -33,6 +34,7 @@ class MatchIndex:
         self.version = Version(0)
         self._entries: dict[SubscriptionNumber, IndexEntry] = {}
         self._patterns: dict[TenantId, dict[str, list[SubscriptionNumber]]] = {}
+        self._tenants: dict[TenantId, _Numbers] = {}
         self._pauses: dict[str, RelayPause] = {}
         self._touched: set[SubscriptionNumber] = set()
 
@@ -72,16 +74,16 @@ class MatchIndex:
         """Return what is known of a subscription; None where the store never named it."""
         return self._entries.get(number)
 
-    def explain(self, tenant: TenantId, event_type: str) -> list[Explanation]:
-        """Return what each subscription of the tenant makes of the event type, newest first."""
+    def explain(
+        self, tenant: TenantId, event_type: str, *, before: int | None, count: int
+    ) -> list[Explanation]:
+        """Return what the tenant's subscriptions make of the event type, the newest first.
+
+        At most `count`, of those whose number is below `before`.
+        """
         wanted = candidates(event_type)
-        entries = [
-            entry
-            for entry in self._entries.values()
-            if entry.tenant == tenant and not entry.deleted
-        ]
-        entries.sort(key=lambda entry: -entry.number)
-        return [_explain(entry, wanted) for entry in entries]
+        numbers = self._tenants.get(tenant, _Numbers()).newest(before, count)
+        return [_explain(self._entries[number], wanted) for number in numbers]
 
     @property
     def pauses(self) -> frozenset[str]:
@@ -106,10 +108,21 @@ class MatchIndex:
                 return
             self._unlink(old)
         self._entries[entry.number] = entry
+        self._list(entry, old)
         if not entry.deleted and entry.state in _MATCHING:
             patterns = self._patterns.setdefault(entry.tenant, {})
             for pattern in entry.patterns:
                 patterns.setdefault(pattern, []).append(entry.number)
+
+    def _list(self, entry: IndexEntry, old: IndexEntry | None) -> None:
+        was_listed = old is not None and not old.deleted
+        if was_listed == (not entry.deleted):
+            return
+        numbers = self._tenants.setdefault(entry.tenant, _Numbers())
+        if was_listed:
+            numbers.remove(entry.number)
+        else:
+            numbers.add(entry.number)
 
     def _unlink(self, entry: IndexEntry) -> None:
         if entry.deleted or entry.state not in _MATCHING:
@@ -120,6 +133,37 @@ class MatchIndex:
             numbers.remove(entry.number)
             if not numbers:
                 del patterns[pattern]
+
+
+class _Numbers:
+    """The subscriptions of a tenant in order.
+
+    They come nearly in order, but for those changed before the index was first filled. So they are
+    sorted when somebody asks, and not at each of them.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: list[SubscriptionNumber] = []
+        self._is_sorted = True
+
+    def add(self, number: SubscriptionNumber) -> None:
+        self._is_sorted &= not self._numbers or self._numbers[-1] < number
+        self._numbers.append(number)
+
+    def remove(self, number: SubscriptionNumber) -> None:
+        self._sort()
+        del self._numbers[bisect_left(self._numbers, number)]
+
+    def newest(self, before: int | None, count: int) -> Sequence[SubscriptionNumber]:
+        self._sort()
+        numbers = self._numbers
+        end = len(numbers) if before is None else bisect_left(numbers, before)
+        return numbers[max(end - count, 0) : end][::-1]
+
+    def _sort(self) -> None:
+        if not self._is_sorted:
+            self._numbers.sort()
+            self._is_sorted = True
 
 
 def _explain(entry: IndexEntry, wanted: tuple[str, ...]) -> Explanation:

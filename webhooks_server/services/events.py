@@ -98,11 +98,9 @@ class Events:
 
     async def _explained(self, event: Event, page: PageRequest) -> Page[Explained]:
         await catch_up(self._index, self._subscriptions)
-        found = [
-            one
-            for one in self._index.explain(event.tenant, event.event_type)
-            if page.before is None or one.entry.number < page.before
-        ]
+        found = self._index.explain(
+            event.tenant, event.event_type, before=page.before, count=page.size + 1
+        )
         shown = found[: page.size]
         more = len(found) > len(shown)
         names = await self._delivery_names(event, shown)
