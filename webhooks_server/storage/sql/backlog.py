@@ -60,11 +60,7 @@ class Backlog:
     def take_group(self) -> Group:
         """Take what fits one transaction."""
         appends = list(self._take_appends())
-        return Group(
-            version=self._preparation.index.version,
-            appends=appends,
-            batches=list(self._take_batches()),
-        )
+        return Group(appends=appends, batches=list(self._take_batches()))
 
     def _take_batches(self) -> Iterator[RecordBatch]:
         records = 0

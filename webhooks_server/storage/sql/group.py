@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from webhooks_server.domain.delivery import Recorded
 from webhooks_server.domain.event import Event
-from webhooks_server.domain.ids import EventId, Version
+from webhooks_server.domain.ids import EventId
 from webhooks_server.domain.values import value
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.accept import Append, Prepared, accept, stored_events
@@ -26,7 +26,7 @@ class Written:
 class Refusal(Enum):
     """Why a group was rolled back, and must be written again after a look at what is stored."""
 
-    STALE = "the control version is not the one that the group was matched at"
+    STALE = "the control version is not the one that its appends were matched at"
     CLASH = "an event id or an attempt token is stored already"
 
 
@@ -40,28 +40,24 @@ class Clashes:
 
 @value
 class Group:
-    """Operations of one transaction; the targets of its appends were matched at `version`."""
+    """Operations of one transaction."""
 
-    version: Version
     appends: Sequence[Append] = ()
     batches: Sequence[RecordBatch] = ()
 
     def parts(self) -> Sequence["Group"]:
         """Split it: appends from records, else in the middle; none where one is alone (EA3)."""
-        version, batches = self.version, self.batches
+        batches = self.batches
         # One that was answered before the error must not be written after it.
         appends = [append for append in self.appends if not append.is_answered]
         if len(appends) + len(batches) <= 1:
             return ()
         if appends and batches:
-            return (
-                Group(version=version, appends=appends),
-                Group(version=version, batches=batches),
-            )
+            return (Group(appends=appends), Group(batches=batches))
         half = (len(appends) + len(batches)) // 2
         return (
-            Group(version=version, appends=appends[:half], batches=batches[:half]),
-            Group(version=version, appends=appends[half:], batches=batches[half:]),
+            Group(appends=appends[:half], batches=batches[:half]),
+            Group(appends=appends[half:], batches=batches[half:]),
         )
 
     def answer(self, written: Written) -> None:
@@ -85,7 +81,6 @@ class Group:
         for batch, known in zip(self.batches, clashes.attempts, strict=True):
             batch.known = known
         return Group(
-            version=self.version,
             appends=[append for append in self.appends if not append.is_answered],
             batches=self.batches,
         )
@@ -102,7 +97,7 @@ def write_group(
     with connection.begin() as transaction:
         now = clock.now()
         version = keep_state(connection, now, numbers)
-        if appends and version != group.version:
+        if any(append.version != version for append in appends):
             transaction.rollback()
             return Refusal.STALE
         recorded = None

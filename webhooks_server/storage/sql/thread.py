@@ -1,8 +1,9 @@
 """The one thread that writes: whole transactions, one hop each."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +32,9 @@ class WriterThread:
         self._wal = database.with_name(f"{database.name}-wal")
         self._gate = gate
         self._asked = 0
+        self._turn = asyncio.Lock()
+        self._let_in = asyncio.Event()
+        self._let_in.set()
         self._closed = False
 
     async def run(self, script: Callable[[Connection], Result]) -> Result:
@@ -46,22 +50,37 @@ class WriterThread:
     async def transact(
         self, script: Callable[[Connection], Result], *, dry_run: bool = False
     ) -> Result:
-        """Run a script in a transaction of its own, which a dry run rolls back."""
+        """Run a script in a transaction of its own, which a dry run rolls back.
+
+        They take turns, so that a group waits for one of them and not for all that were asked for.
+        """
         if self._asked >= MAX_WAITING:
             raise ServerOverloaded
-
-        def whole(connection: Connection) -> Result:
-            with connection.begin() as transaction:
-                result = script(connection)
-                if dry_run:
-                    transaction.rollback()
-            return result
-
         self._asked += 1
         try:
-            return await self.run(whole)
+            async with self._turn:
+                while self.is_alone:
+                    await self._let_in.wait()
+                return await self.run(in_transaction(script, dry_run=dry_run))
         finally:
             self._asked -= 1
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether transact() is kept out."""
+        return not self._let_in.is_set()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep transact() out: what run() reads in the block stays so until run() changes it.
+
+        At most one transaction is under way already, and ends before the first run().
+        """
+        self._let_in.clear()
+        try:
+            yield
+        finally:
+            self._let_in.set()
 
     def wal_size(self) -> int:
         """Return the size of the write-ahead log in bytes."""
@@ -90,3 +109,18 @@ class WriterThread:
             run_pragma(connection, "busy_timeout = 0")
             run_pragma(connection, "wal_checkpoint(TRUNCATE)")
             run_pragma(connection, f"busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+
+def in_transaction(
+    script: Callable[[Connection], Result], *, dry_run: bool = False
+) -> Callable[[Connection], Result]:
+    """Return a script for run() that does this one in a transaction of its own."""
+
+    def whole(connection: Connection) -> Result:
+        with connection.begin() as transaction:
+            result = script(connection)
+            if dry_run:
+                transaction.rollback()
+        return result
+
+    return whole

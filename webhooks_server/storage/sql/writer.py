@@ -24,7 +24,7 @@ from webhooks_server.storage.sql.group import (
 )
 from webhooks_server.storage.sql.prepare import Preparation
 from webhooks_server.storage.sql.record import RecordBatch
-from webhooks_server.storage.sql.thread import WriterThread
+from webhooks_server.storage.sql.thread import WriterThread, in_transaction
 from webhooks_server.storage.targets import distinct_events
 
 # A group clashes once, with what is stored; more often only where its operations are at odds.
@@ -114,7 +114,7 @@ class GroupWriter:
             if batch.is_last_try:
                 continue
             parts = batch.parts()
-            await self._settle(Group(version=self._index.version, batches=parts))
+            await self._settle(Group(batches=parts))
             batch.join(parts)
 
     async def _write(self, group: Group) -> None:
@@ -136,22 +136,37 @@ class GroupWriter:
                     group.answer(outcome)
                     return
                 case Refusal.STALE:
-                    await self._refresh_index()
-                    # Its appends are matched anew, and may need more than one group now.
-                    self._backlog.put_back(group)
+                    await self._write_anew(group)
                     return
                 case Refusal.CLASH:
-                    clashes = await self._thread.transact(partial(find_clashes, group=group))
+                    clashes = await self._thread.run(
+                        in_transaction(partial(find_clashes, group=group))
+                    )
                     group = group.without(clashes)
                     for append in group.appends:
                         self._preparation.of(append)
                     self._backlog.renumber()
         raise StoreConflict
 
+    async def _write_anew(self, group: Group) -> None:
+        """Match a stale group anew and write it, before anybody moves the version again.
+
+        Else a steady stream of changes would always be faster, and no group ever be written.
+        """
+        if self._thread.is_alone:
+            raise StoreConflict
+        with self._thread.alone():
+            await self._refresh_index()
+            # Its appends may need more than one group now.
+            self._backlog.put_back(group)
+            await self._settle(self._backlog.take_group())
+
     async def _refresh_index(self) -> None:
         known = None
         while known is None or not known.complete:
-            known = await self._thread.transact(partial(read_changes, since=self._index.version))
+            known = await self._thread.run(
+                in_transaction(partial(read_changes, since=self._index.version))
+            )
             self._index.apply(known)
 
     async def _truncate_wal(self) -> None:
