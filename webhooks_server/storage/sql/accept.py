@@ -26,10 +26,12 @@ _INTO_FAN_OUTS = Insertion("fanouts", ("event_seq", "tenant", "trigger", "number
 class Prepared:
     """What an append writes and answers, if the control version is still this one.
 
-    `refusal` is why it could not be matched at this version; then it writes nothing.
+    Its seqs hold as long as `numbering` does. `refusal` is why it could not be prepared; then it
+    writes nothing.
     """
 
     version: Version
+    numbering: int
     events: list[Row] = field(default_factory=list)
     deliveries: list[Row] = field(default_factory=list)
     fan_outs: list[Row] = field(default_factory=list)

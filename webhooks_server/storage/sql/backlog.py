@@ -34,7 +34,9 @@ class Backlog:
         """Let an append wait; raises ServerOverloaded where too many do."""
         if len(self._appends) >= MAX_WAITING or self._bytes + append.size > MAX_WAITING_BYTES:
             raise ServerOverloaded
-        self._preparation.of(append)
+        # Never before those that are written before it, whose seqs must be lower.
+        if not self._appends or self._preparation.is_done(self._appends[-1]):
+            self._preparation.of(append)
         self._bytes += append.size
         self._appends.append(append)
 
@@ -46,16 +48,7 @@ class Backlog:
         """Let a group wait again, before all others."""
         self._put_back(group.appends)
         self._batches.extendleft(reversed(group.batches))
-        self.renumber()
-
-    def renumber(self) -> None:
-        """Prepare all that waits anew, so that seqs go up in the order of commits.
-
-        To be called where something that was prepared earlier is going to be committed later.
-        """
-        for append in self._appends:
-            append.prepared = None
-            self._preparation.of(append)
+        self._preparation.renumber()
 
     def take_group(self) -> Group:
         """Take what fits one transaction."""
@@ -93,7 +86,7 @@ class Backlog:
             yield append
         if passed_over:
             self._put_back(passed_over)
-            self.renumber()
+            self._preparation.renumber()
 
     def _put_back(self, appends: Sequence[Append]) -> None:
         self._appends.extendleft(reversed(appends))

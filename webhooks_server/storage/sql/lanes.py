@@ -16,7 +16,7 @@ from webhooks_server.storage.sql.fan_out import next_chunk
 from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.rows.deliveries import new_delivery_of
 from webhooks_server.storage.sql.schema import deliveries, fanouts, partitions
-from webhooks_server.storage.sql.thread import WriterThread
+from webhooks_server.storage.sql.thread import WriterThread, in_transaction
 from webhooks_server.storage.sql.writer import GroupWriter
 from webhooks_server.storage.targets import FAN_OUT_CHUNK
 
@@ -124,13 +124,14 @@ class SqlLanes(LaneStore):
     @override
     async def fan_out(self, event: EventSeq) -> FanOutStep:
         now = self._clock.now()
-        first = self._numbers.take_deliveries(FAN_OUT_CHUNK)
+        first = self._writer.take_deliveries(FAN_OUT_CHUNK)
 
         def script(connection: Connection) -> FanOutStep:
             keep_state(connection, now, self._numbers)
             return next_chunk(connection, event, now, self._uid, first)
 
-        return await self._thread.transact(script)
+        # It waits for no turn, in which others would be numbered after it and written before it.
+        return await self._thread.run(in_transaction(script))
 
 
 def _acquire(connection: Connection, engine: str) -> Mapping[int, int]:

@@ -23,16 +23,33 @@ class Preparation:
     """Matches appends, and gives their rows numbers, ids and times."""
 
     def __init__(self, index: MatchIndex, clock: StoreClock, numbers: Numbers) -> None:
-        self.index = index
+        self._index = index
         self._now = clock.now
         self._uid = IdSource(clock.now).uid
         self._numbers = numbers
+        self._numbering = 0
+
+    def renumber(self) -> None:
+        """Let all that is prepared be prepared anew, once it is going to be written.
+
+        To be called where seqs that are taken from now on are going to be committed earlier: seqs
+        go up in the order of commits.
+        """
+        self._numbering += 1
+
+    def is_done(self, append: Append) -> bool:
+        """Tell whether an append can be written as it is prepared."""
+        prepared = append.prepared
+        return (
+            prepared is not None
+            and prepared.version == self._index.version
+            and prepared.numbering == self._numbering
+        )
 
     def of(self, append: Append) -> Prepared:
-        """Return what an append writes at the version of the index; made anew where that moved."""
-        version = self.index.version
-        if append.prepared is None or append.prepared.version != version:
-            append.prepared = Prepared(version=version)
+        """Return what an append writes, made anew where the index or the numbering moved."""
+        if append.prepared is None or not self.is_done(append):
+            append.prepared = Prepared(version=self._index.version, numbering=self._numbering)
             try:
                 self._fill(append, append.prepared)
             except WebhooksError as error:
@@ -42,7 +59,7 @@ class Preparation:
     def _fill(self, append: Append, prepared: Prepared) -> None:
         publish, now = append.publish, self._now()
         events = [event for event, _ in append.fresh.values()]
-        targets = match_targets(publish, events, self.index)
+        targets = match_targets(publish, events, self._index)
         first = self._numbers.take_events(len(events))
         for seq, (event, content_hash) in enumerate(append.fresh.values(), first):
             found = targets[event.id]

@@ -76,6 +76,14 @@ class GroupWriter:
         self._wake.set()
         return await batch.future
 
+    def take_deliveries(self, count: int) -> int:
+        """Return the first of so many seqs, for rows that go to the thread at once, before groups.
+
+        What waits here is numbered after them, since it is committed after them.
+        """
+        self._preparation.renumber()
+        return self._numbers.take_deliveries(count)
+
     def close(self) -> None:
         """Take nothing more; run() ends once all that waits is written."""
         self._closed = True
@@ -103,6 +111,7 @@ class GroupWriter:
         except Exception as error:  # noqa: BLE001 - the loop never dies, see EA3
             parts = group.parts()
             for part in parts:
+                self._preparation.renumber()
                 await self._settle(part)
             if not parts:
                 await self._settle_records(group.batches)
@@ -143,9 +152,7 @@ class GroupWriter:
                         in_transaction(partial(find_clashes, group=group))
                     )
                     group = group.without(clashes)
-                    for append in group.appends:
-                        self._preparation.of(append)
-                    self._backlog.renumber()
+                    self._preparation.renumber()
         raise StoreConflict
 
     async def _write_anew(self, group: Group) -> None:
