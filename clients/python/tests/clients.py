@@ -48,6 +48,8 @@ class Client(Protocol):
         """Ask through the stub."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class Asynchronous(AsyncWebhooksClient):
     async def publish_once(self, request: publisher.PublishRequest) -> publisher.PublishResponse:
@@ -112,6 +114,9 @@ class InThread:
         request = admin.GetServerInfoRequest()
         answer = await asyncio.to_thread(self.client.call, self.client.admin.GetServerInfo, request)
         return answer.version
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.client.close)
 
 
 Connect = Callable[..., AbstractAsyncContextManager[Client]]

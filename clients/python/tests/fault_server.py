@@ -1,5 +1,6 @@
 """A real gRPC server that fails as told."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from webhooks.v1.publisher_service_pb2_grpc import (
     PublisherServiceServicer,
     add_PublisherServiceServicer_to_server,
 )
+
+HOLD_BOUND = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,9 @@ class FaultServer(PublisherServiceServicer):
     script: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)
+    called: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+    """Set, unless a test holds all answers back."""
 
     def Publish(  # noqa: N802 - named as in the contract
         self, request: pb.PublishRequest, context: grpc.ServicerContext
@@ -88,6 +94,8 @@ class FaultServer(PublisherServiceServicer):
     def _answer(self, ids: list[str], context: grpc.ServicerContext) -> list[pb.PublishResponse]:
         metadata = dict(context.invocation_metadata())
         self.calls.append(Call(ids, time.monotonic(), context.time_remaining(), metadata))
+        self.called.set()
+        self.go_on.wait(HOLD_BOUND)
         fault = self.script.pop(0) if self.script else None
         if fault is not None and not fault.after_storing:
             fault.abort(context)
@@ -106,6 +114,7 @@ def run_fault_server(
     address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
 ) -> Iterator[FaultServer]:
     servicer = FaultServer()
+    servicer.go_on.set()
     with ThreadPoolExecutor(max_workers=4) as threads:
         server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
         add_PublisherServiceServicer_to_server(servicer, server)
@@ -118,6 +127,7 @@ def run_fault_server(
         servicer.address = f"127.0.0.1:{port}"
         server.start()
         yield servicer
+        servicer.go_on.set()
         server.stop(grace=None).wait()
 
 

@@ -4,6 +4,7 @@ from webhooks_client.async_client import AsyncWebhooksClient
 from webhooks_client.errors import (
     Aborted,
     AlreadyExists,
+    ClientClosed,
     DeadlineExceeded,
     EventIdReused,
     FailedPrecondition,
@@ -34,6 +35,7 @@ __all__ = [
     "Aborted",
     "AlreadyExists",
     "AsyncWebhooksClient",
+    "ClientClosed",
     "DeadlineExceeded",
     "Event",
     "EventFields",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -18,6 +19,7 @@ from webhooks_client.channel import (
     CallDefaults,
     channel_options,
 )
+from webhooks_client.errors import closed
 from webhooks_client.events import Event, EventFields, Published
 from webhooks_client.messages import batch_request, publish_request, published
 from webhooks_client.retry import DEFAULT_RETRY, RetryPolicy, Tries
@@ -50,6 +52,7 @@ class AsyncWebhooksClient:
         token too. Timeout in seconds holds for each call that names none.
         """
         self._defaults = CallDefaults(tenant=tenant, token=token, timeout=timeout, retry=retry)
+        self._closed = asyncio.Event()
         options = channel_options(target, secure=credentials is not None)
         self._channel = (
             grpc.aio.insecure_channel(target, options)
@@ -111,7 +114,8 @@ class AsyncWebhooksClient:
         return await self._run(method, request, tries, traceparent)
 
     async def close(self) -> None:
-        """Close the connection; calls that run are cancelled."""
+        """Close the connection; calls that run fail with ClientClosed."""
+        self._closed.set()
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -133,12 +137,24 @@ class AsyncWebhooksClient:
         traceparent: str | None,
     ) -> Response:
         metadata = self._defaults.metadata(traceparent)
-        while True:
+        while not self._closed.is_set():
             try:
                 return await method(request, timeout=tries.remaining(), metadata=metadata)
+            except asyncio.CancelledError:
+                # Closing cancels the calls inside grpc, and not the tasks that wait for them.
+                if not self._closed.is_set() or _is_being_cancelled():
+                    raise
+                break
             except grpc.RpcError as cause:
                 failure = error_of(cause)
                 pause = tries.pause_after(failure)
                 if pause is None:
                     raise failure from cause
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), pause)
+        raise closed()
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -74,7 +74,8 @@ class WebhooksError(Exception):
     def is_transient(self) -> bool:
         """Whether the same call can succeed a little later."""
         # CANCELLED from the other side is a server that stopped: gRPC cuts off what it had received
-        # and not begun. A task that is cancelled by its owner never gets here.
+        # and not begun. A task that is cancelled by its owner never gets here, and a client that
+        # was closed gives ClientClosed.
         return self.code in _TRANSIENT_CODES or self.reason in _TRANSIENT_REASONS
 
 
@@ -124,6 +125,20 @@ class Unavailable(WebhooksError):
 
 class DeadlineExceeded(WebhooksError):
     """No answer came in time; the server may have done what was asked."""
+
+
+class ClientClosed(WebhooksError):
+    """The client was closed, before the call or during it; then the server may have done it."""
+
+    @property
+    def is_transient(self) -> bool:
+        """False: only another client can make the call again."""
+        return False
+
+
+def closed() -> ClientClosed:
+    """Return the error for a call of a client that was closed."""
+    return ClientClosed("the client was closed", ErrorDetails(code=grpc.StatusCode.CANCELLED))
 
 
 def invalid(path: str, description: str) -> InvalidArgument:

@@ -1,6 +1,6 @@
 """The client for threads."""
 
-import time
+import threading
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -18,6 +18,7 @@ from webhooks_client.channel import (
     CallDefaults,
     channel_options,
 )
+from webhooks_client.errors import closed
 from webhooks_client.events import Event, EventFields, Published
 from webhooks_client.messages import batch_request, publish_request, published
 from webhooks_client.retry import DEFAULT_RETRY, RetryPolicy, Tries
@@ -45,6 +46,7 @@ class WebhooksClient:
     ) -> None:
         """Take what AsyncWebhooksClient takes."""
         self._defaults = CallDefaults(tenant=tenant, token=token, timeout=timeout, retry=retry)
+        self._closed = threading.Event()
         options = channel_options(target, secure=credentials is not None)
         self._channel = (
             grpc.insecure_channel(target, options)
@@ -99,7 +101,8 @@ class WebhooksClient:
         return self._run(method, request, tries, traceparent)
 
     def close(self) -> None:
-        """Close the connection; calls that run are cancelled."""
+        """Close the connection; calls that run fail with ClientClosed."""
+        self._closed.set()
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -121,12 +124,20 @@ class WebhooksClient:
         traceparent: str | None,
     ) -> Response:
         metadata = self._defaults.metadata(traceparent)
-        while True:
+        while not self._closed.is_set():
             try:
                 return method(request, timeout=tries.remaining(), metadata=metadata)
             except grpc.RpcError as cause:
                 failure = error_of(cause)
+                if self._closed.is_set() and failure.code is grpc.StatusCode.CANCELLED:
+                    break
                 pause = tries.pause_after(failure)
                 if pause is None:
                     raise failure from cause
-            time.sleep(pause)
+            except ValueError:
+                # What grpc raises where another thread closed the channel just now.
+                if not self._closed.is_set():
+                    raise
+                break
+            self._closed.wait(pause)
+        raise closed()
