@@ -3,6 +3,7 @@
 import json
 
 import grpc
+import pytest
 
 from tests.clients import Connect
 from tests.fault_server import Fault, FaultServer, run_fault_server
@@ -12,7 +13,7 @@ from webhooks.v1 import (
     event_service_pb2,
     subscription_service_pb2,
 )
-from webhooks_client import Event
+from webhooks_client import Event, InvalidArgument
 from webhooks_client.channel import READS, CallDefaults, channel_options
 from webhooks_client.retry import DEFAULT_RETRY
 
@@ -29,6 +30,16 @@ async def test_token_and_trace_go_with_every_call(
     sent = [call.metadata for call in fault_server.calls]
     assert [one["authorization"] for one in sent] == ["Bearer secret-1"] * 4
     assert [one.get("traceparent") for one in sent] == [trace] * 3 + [None]
+
+
+@pytest.mark.parametrize("trace", ["00-a\nb", "00-ä"])
+async def test_a_trace_that_no_header_can_carry_is_refused(
+    fault_server: FaultServer, connect: Connect, trace: str
+) -> None:
+    async with connect(fault_server.address) as client:
+        with pytest.raises(InvalidArgument, match="traceparent"):
+            await client.publish("a.b", {}, traceparent=trace)
+    assert fault_server.calls == []
 
 
 async def test_credentials_make_a_secure_channel(connect: Connect) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
+from typing import Any, cast
 from uuid import UUID
 
 import pydantic
@@ -222,6 +223,31 @@ def test_a_time_without_a_zone_is_refused() -> None:
     event = Event(event_type="a", data={}, occur_time=datetime(2026, 2, 3))  # noqa: DTZ001
     with pytest.raises(InvalidArgument, match=r"event\.occur_time"):
         event_input(event, "event")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_type", "a\ud800"),
+        ("event_type", 5),
+        ("event_type", b"\xff"),
+        ("event_id", "\ud800"),
+        ("source", {}),
+        ("attributes", {"k": 1}),
+        ("attributes", {1: "v"}),
+        ("attributes", {"k": "\ud800"}),
+        ("attributes", "kv"),
+        ("occur_time", "2026-02-03T04:05:06Z"),
+        ("occur_time", datetime.min.replace(tzinfo=timezone(timedelta(hours=2)))),
+        ("data", RawJson(cast("str", b"{}"))),
+    ],
+)
+def test_what_a_field_cannot_hold_is_refused_by_name(field: str, value: object) -> None:
+    changed: dict[str, Any] = {field: value}
+    event = replace(Event(event_type="a", data={}), **changed)
+    with pytest.raises(InvalidArgument) as caught:
+        event_input(event, "events[3]")
+    assert [one.field for one in caught.value.field_violations] == [f"events[3].{field}"]
 
 
 def test_an_event_has_its_id_from_the_start() -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from webhooks_client.errors import invalid
 from webhooks_client.retry import ONCE, RetryPolicy, Tries
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -30,7 +31,12 @@ class CallDefaults:
     retry: RetryPolicy
 
     def metadata(self, traceparent: str | None) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of a call; traceparent as in W3C Trace Context."""
+        """Return the metadata of a call; traceparent as in W3C Trace Context.
+
+        Raises InvalidArgument where HTTP/2 cannot carry it.
+        """
+        if traceparent and not (traceparent.isascii() and traceparent.isprintable()):
+            raise invalid("traceparent", "must be printable ASCII")
         token = (("authorization", f"Bearer {self.token}"),) if self.token else ()
         return (*token, ("traceparent", traceparent)) if traceparent else token
 

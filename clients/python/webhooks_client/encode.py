@@ -6,15 +6,27 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from webhooks.v1 import event_pb2 as pb
 from webhooks_client.errors import invalid
 from webhooks_client.events import Event, RawJson
+
+_TEXTS = (
+    "event_id",
+    "event_type",
+    "data_content_type",
+    "source",
+    "subject",
+    "attributes",
+    "data_schema",
+)
+_HALF_PAIR = "holds half a surrogate pair, which UTF-8 cannot carry"
 
 
 @runtime_checkable
@@ -28,19 +40,11 @@ class _Model(Protocol):
 
 def event_input(event: Event, path: str) -> pb.EventInput:
     """Return the message for an event; raises InvalidArgument, which names the field below path."""
-    message = pb.EventInput(
-        event_id=event.event_id,
-        event_type=event.event_type,
-        data_content_type=event.data_content_type,
-        source=event.source,
-        subject=event.subject,
-        attributes=event.attributes,
-        data_schema=event.data_schema,
-    )
+    message = pb.EventInput()
+    for name in _TEXTS:
+        message.MergeFrom(_with_text(name, getattr(event, name), f"{path}.{name}"))
     if event.occur_time is not None:
-        if event.occur_time.tzinfo is None:
-            raise invalid(f"{path}.occur_time", "needs a time zone")
-        message.occur_time.FromDatetime(event.occur_time)
+        message.occur_time.CopyFrom(_timestamp(event.occur_time, f"{path}.occur_time"))
     if isinstance(event.data, bytes | bytearray | memoryview):
         if not event.data_content_type:
             raise invalid(f"{path}.data_content_type", "is required where data is bytes")
@@ -48,6 +52,27 @@ def event_input(event: Event, path: str) -> pb.EventInput:
     else:
         message.data_json = _json_text(event.data, f"{path}.data")
     return message
+
+
+def _with_text(name: str, value: Any, path: str) -> pb.EventInput:  # noqa: ANN401 - protobuf checks
+    try:
+        return pb.EventInput(**{name: value})
+    except UnicodeEncodeError:
+        raise invalid(path, _HALF_PAIR) from None
+    except (TypeError, ValueError):
+        expected = "texts by name" if name == "attributes" else "a text"
+        raise invalid(path, f"must be {expected}") from None
+
+
+def _timestamp(moment: datetime, path: str) -> Timestamp:
+    timestamp = Timestamp()
+    try:
+        timestamp.FromDatetime(moment)
+    except (TypeError, ValueError, OverflowError):
+        raise invalid(path, "must be a datetime of the years 1 to 9999 in UTC") from None
+    if moment.tzinfo is None:
+        raise invalid(path, "needs a time zone")
+    return timestamp
 
 
 def payload_size(message: pb.EventInput) -> int:
@@ -58,9 +83,9 @@ def payload_size(message: pb.EventInput) -> int:
 def _json_text(data: object, path: str) -> str:
     try:
         text = data.text if isinstance(data, RawJson) else _ENCODER.encode(data)
-        text.encode()
+        str.encode(text)  # which also refuses RawJson of bytes
     except UnicodeEncodeError:
-        raise invalid(path, "holds half a surrogate pair, which UTF-8 cannot carry") from None
+        raise invalid(path, _HALF_PAIR) from None
     except RecursionError:
         raise invalid(path, "is nested too deep for JSON") from None
     except (TypeError, ValueError, json_format.Error) as error:
