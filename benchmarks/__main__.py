@@ -20,25 +20,31 @@ def main(arguments: Sequence[str]) -> int:
     if given.table:
         print(table(read()))
         return 0
-    try:
-        results = asyncio.run(_run(given.only, QUICK if given.quick else FULL))
-    except BenchmarkError as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
-    write(results)
+    results, failed = asyncio.run(_run(given.only, QUICK if given.quick else FULL))
     print(f"\n{table(results)}\n\nwritten to {RESULTS}")
-    return 0
+    if failed:
+        print(f"benchmarks: failed: {' '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-async def _run(only: Sequence[str], scale: Scale) -> list[Result]:
+async def _run(only: Sequence[str], scale: Scale) -> tuple[list[Result], list[str]]:
+    """Measure and write down one benchmark after the other; returns results, and what failed."""
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, load average {load:.1f}")
-    results = []
+    results: list[Result] = []
+    failed = []
     for identity in only:
         started = time.monotonic()
-        results += await MEASURES[identity](scale)
+        try:
+            measured = await MEASURES[identity](scale)
+        except BenchmarkError as error:
+            print(f"benchmarks: {identity}: {error}", file=sys.stderr)
+            failed.append(identity)
+            continue
+        write(measured)
+        results += measured
         print(f"{identity}  took {time.monotonic() - started:.0f} s\n")
-    return results
+    return results, failed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {','.join(MEASURES)}",
     )
     parser.add_argument("--quick", action="store_true", help="all figures in a few minutes")
-    parser.add_argument("--table", action="store_true", help="print the last results")
+    parser.add_argument("--table", action="store_true", help="print the latest results")
     return parser
 
 

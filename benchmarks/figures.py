@@ -139,15 +139,20 @@ def figure(identity: str, part: str = "") -> Figure:
 
 
 def write(results: Sequence[Result]) -> None:
-    """Write results in the place of the last run's."""
+    """Write results in the place of earlier ones of the same figures; the others stay."""
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text("".join(json.dumps(result.as_row()) + "\n" for result in results))
+    latest = {result.figure: result for result in (*read(), *results)}
+    ordered = sorted(latest.values(), key=lambda result: FIGURES.index(result.figure))
+    RESULTS.write_text("".join(json.dumps(result.as_row()) + "\n" for result in ordered))
 
 
 def read() -> list[Result]:
-    """Return the results of the last run."""
+    """Return the latest result of each figure that was ever measured."""
+    if not RESULTS.exists():
+        return []
     rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    return [_result(row) for row in rows]
+    known = {(one.id, one.part) for one in FIGURES}
+    return [_result(row) for row in rows if (row["id"], row.get("part", "")) in known]
 
 
 def table(results: Iterable[Result]) -> str:
@@ -178,7 +183,7 @@ def _cells(result: Result) -> list[str]:
     sign = "≥" if what.more_is_better else "≤"
     unit = f" {what.unit}" if what.kind == "value" else ""
     return [
-        what.name,
+        f"{what.name}, quick" if result.quick else what.name,
         what.what,
         f"{result.measured:.2f}{unit}",
         f"{sign} {what.goal:g}{unit}",
