@@ -90,14 +90,22 @@ endef
 compile = ../.venv-generate/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
 	--python-version 3.11 --no-emit-index-url --no-header $(1) --output-file $(2).lock
 
+SERVER_VERSIONS := (3, 11) <= sys.version_info
+SERVER_NEEDS := Python 3.11 or newer is needed: make PYTHON=python3.12 …
+# The compiler of generated/ is old on purpose, see requirements/generate.in, and has no wheels for a newer Python.
+GENERATE_VERSIONS := (3, 11) <= sys.version_info < (3, 14)
+GENERATE_NEEDS := Python 3.11, 3.12 or 3.13 is needed for the compiler of generated/: make PYTHON=python3.13 …
+
+# An environment, the Pythons to look at, what their version must be, what to say where none is.
 define make_venv
-@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	|| { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 …'; exit 1; }
-@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@for python in $(1)/bin/python $(2); do \
+	"$$python" -c 'import sys; sys.exit(not $(3))' 2>/dev/null && break; \
+done || { echo '$(4)'; exit 1; }; \
+test "$$python" = $(1)/bin/python || "$$python" -m venv --clear $(1)
 endef
 
 $(SETUP): requirements/dev.lock requirements/grpcurl.lock pyproject.toml $(CLIENT)
-	$(call make_venv,.venv)
+	$(call make_venv,.venv,$(PYTHON),$(SERVER_VERSIONS),$(SERVER_NEEDS))
 	@echo 'Installing into .venv …'
 	@$(BIN)/python $(PIP_INSTALL) $(WHEELS) -r requirements/dev.lock
 	@$(BIN)/python $(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements/grpcurl.lock
@@ -105,7 +113,7 @@ $(SETUP): requirements/dev.lock requirements/grpcurl.lock pyproject.toml $(CLIEN
 	@touch $@
 
 $(GENERATE): requirements/generate.lock
-	$(call make_venv,.venv-generate)
+	$(call make_venv,.venv-generate,$(PYTHON) python3.13 python3.12 python3.11,$(GENERATE_VERSIONS),$(GENERATE_NEEDS))
 	@echo 'Installing into .venv-generate …'
 	@.venv-generate/bin/python $(PIP_INSTALL) $(WHEELS) -r requirements/generate.lock
 	@touch $@

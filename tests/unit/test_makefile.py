@@ -1,0 +1,66 @@
+"""What the Makefile decides before it runs anything."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FITS = '#!/bin/sh\n[ "$1" = -c ] || echo "$0 $*"\n'
+DOES_NOT_FIT = "#!/bin/sh\nexit 1\n"
+
+
+def run_make(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    make = shutil.which("make")
+    assert make is not None
+    # Without what an outer make has left there.
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    environment |= {"PATH": str(path)} if path else {}
+    return subprocess.run(
+        [make, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "quick"), [("QUICK=1", True), ("QUICK=0", False), ("QUICK=", False)]
+)
+def test_quick_0_is_not_quick(argument: str, *, quick: bool) -> None:
+    shown = run_make("--dry-run", "bench", "ONLY=B8", argument).stdout
+    assert "-m benchmarks --only B8" in shown
+    assert ("--quick" in shown) is quick
+
+
+@pytest.mark.parametrize(
+    ("pythons", "chosen"),
+    [
+        ({"given": FITS, "python3.13": FITS}, "given"),
+        ({"given": DOES_NOT_FIT, "python3.13": DOES_NOT_FIT, "python3.12": FITS}, "python3.12"),
+        ({"given": DOES_NOT_FIT}, None),
+    ],
+)
+def test_the_compiler_gets_a_python_that_it_has_wheels_for(
+    tmp_path: Path, pythons: dict[str, str], chosen: str | None
+) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name, script in pythons.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o700)
+    made = run_make(
+        f"--directory={tmp_path}",
+        "--no-print-directory",
+        ".venv-generate/.complete",
+        "PYTHON=given",
+        path=tmp_path,
+    )
+    # The environment is not made in truth, so that its pip is missing where a Python was found.
+    assert made.returncode != 0
+    if chosen:
+        assert made.stdout.splitlines()[-2:] == [
+            f"{tmp_path}/{chosen} -m venv --clear .venv-generate",
+            "Installing into .venv-generate …",
+        ]
+    else:
+        assert made.stdout.splitlines()[-1].startswith("Python 3.11, 3.12 or 3.13 is needed")
