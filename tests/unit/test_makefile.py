@@ -55,12 +55,10 @@ def test_the_compiler_gets_a_python_that_it_has_wheels_for(
         "PYTHON=given",
         path=tmp_path,
     )
-    # The environment is not made in truth, so that its pip is missing where a Python was found.
+    # No environment is made in truth: where a Python was found, what comes next fails.
     assert made.returncode != 0
+    last = made.stdout.splitlines()[-1]
     if chosen:
-        assert made.stdout.splitlines()[-2:] == [
-            f"{tmp_path}/{chosen} -m venv --clear .venv-generate",
-            "Installing into .venv-generate …",
-        ]
+        assert last == f"{tmp_path}/{chosen} -m venv --clear .venv-generate"
     else:
-        assert made.stdout.splitlines()[-1].startswith("Python 3.11, 3.12 or 3.13 is needed")
+        assert last.startswith("Python 3.11, 3.12 or 3.13 is needed")
