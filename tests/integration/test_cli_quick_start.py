@@ -153,7 +153,9 @@ async def test_the_server_prints_the_commands_to_paste_next(tmp_path: Path) -> N
     assert [command[:3] for command in (subscribe, listen, publish)] == [
         [sys.executable, "-m", "webhooks_server"]
     ] * 3
-    assert json.loads(heard.out)["body"] == '{"amount": 12}'
+    request = json.loads(heard.out)
+    assert request["body"] == '{"amount": 12}'
+    assert request["verdicts"] == {"webhook-signature": "ok", "x-hub-signature-256": "ok"}
     assert heard.status == 0
     assert finished.status == 0
     assert "server.stopped" in finished.err

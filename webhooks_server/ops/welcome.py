@@ -6,7 +6,8 @@ from pathlib import Path
 from webhooks_server.domain.addresses import split_address
 
 _DEFAULT_PORT = 50051
-_SECRET = "my-quickstart-secret"  # noqa: S105 - printed for everybody to see
+# One that signs by Standard Webhooks too, as a passphrase does not.
+_SECRET = "whsec_YSBxdWljayBzdGFydCBzZWNyZXQgb2YgMzIgYnl0ZXM="  # noqa: S105 - printed for everybody to see
 
 
 def next_steps(address: str) -> str:
