@@ -1,5 +1,6 @@
 """RetryDelivery, CancelDelivery and ListDeliveryAttempts."""
 
+import asyncio
 import uuid
 
 import grpc
@@ -171,3 +172,22 @@ async def test_an_absent_delivery_is_named(shared: Served) -> None:
             "resource_type": "webhooks.v1.Delivery",
             "resource_name": name,
         }
+
+
+async def test_a_cancelled_delivery_that_waits_for_its_turn_is_not_sent(
+    served: Served, receiver: Receiver
+) -> None:
+    """The engine holds it in memory by then, behind the one in flight."""
+    receiver.gate = asyncio.Event()
+    config = subscription_pb2.SubscriptionConfig(max_in_flight=1)
+    made = await subscribe(served, receiver.url, config=config)
+    for event_id in ("first", "second", "third"):
+        await served.publisher.Publish(publish(event_id=event_id))
+    await receiver.got(1)
+    request = pb.ListDeliveriesRequest(parent=made.name, filter=f'event = "{PARENT}/events/second"')
+    (second,) = (await served.deliveries.ListDeliveries(request)).deliveries
+    await served.deliveries.CancelDelivery(pb.CancelDeliveryRequest(name=second.name))
+    receiver.gate.set()
+    await receiver.got(2)
+    assert receiver.ids == ["first", "third"]
+    assert (await read(served, second.name)).attempt_count == 0

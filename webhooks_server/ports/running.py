@@ -78,7 +78,7 @@ class Engine(Protocol):
         ...
 
     def wake(self, subscription: SubscriptionNumber) -> None:
-        """Take note that a lane has rows that are due earlier than the engine knows."""
+        """Take note that rows of a lane are due earlier than the engine knows, or final."""
         ...
 
     async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:

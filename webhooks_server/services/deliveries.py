@@ -94,6 +94,7 @@ class Deliveries:
     async def cancel(self, key: DeliveryKey) -> Delivery:
         """Give up a pending delivery; a final one stays as it is. Raises NotFound."""
         cancelled = await self._store.cancel(known(key.tenant), key.subscription, key.uid)
+        await self._wake(key)
         self._told("delivery.cancelled", cancelled)
         return cancelled
 
