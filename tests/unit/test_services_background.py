@@ -59,9 +59,9 @@ async def test_shielded_work_is_finished_where_its_caller_goes_away() -> None:
         done.set()
         return 7
 
-    assert await background.shielded(work()) == 7
+    assert await background.shielded("work", work()) == 7
     done.clear()
-    caller = asyncio.ensure_future(background.shielded(work()))
+    caller = asyncio.ensure_future(background.shielded("work", work()))
     await asyncio.sleep(0)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -69,3 +69,26 @@ async def test_shielded_work_is_finished_where_its_caller_goes_away() -> None:
     assert not done.is_set()
     await background.close(5)
     assert done.is_set()
+
+
+async def test_shielded_work_that_fails_tells_whoever_is_left() -> None:
+    telemetry = Faults()
+    background = Background(telemetry)
+    bug = RuntimeError("bug")
+
+    async def failing(error: Exception) -> None:
+        await asyncio.sleep(0.01)
+        raise error
+
+    with pytest.raises(RuntimeError):
+        await background.shielded("heard", failing(bug))
+    assert telemetry.faults == []
+    for error in (bug, StoreUnavailable()):
+        caller = asyncio.ensure_future(background.shielded("abandoned", failing(error)))
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+    await background.close(5)
+    assert telemetry.faults == [("background.failed", bug)]
+    told = {"work": "abandoned", "reason": "STORE_UNAVAILABLE"}
+    assert telemetry.facts == [("background.failed", told)]

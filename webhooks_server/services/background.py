@@ -32,11 +32,16 @@ class Background:
             self._needless.add(task)
         task.add_done_callback(self._told)
 
-    async def shielded(self, work: Coroutine[object, object, Result]) -> Result:
+    async def shielded(self, name: str, work: Coroutine[object, object, Result]) -> Result:
         """Return what work returns; it is finished even where the caller goes away first."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._keep(task)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Nobody is left who would hear of its failure.
+            task.add_done_callback(self._told)
+            raise
 
     async def close(self, grace: float) -> None:
         """Wait for what is needed, at most `grace` seconds; cancel the rest."""

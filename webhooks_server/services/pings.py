@@ -66,7 +66,7 @@ class Pings:
         """Make one attempt at once and return it; raises NotFound, SubscriptionIsDisabled."""
         found = await self._enabled(tenant, subscription)
         # A request that is on its way is recorded even where nobody waits for it any more.
-        return await self._background.shielded(self._send(found))
+        return await self._background.shielded("subscription.ping", self._send(found))
 
     def ping_later(self, subscription: Subscription) -> None:
         """Ping a new subscription without waiting; what comes of it changes nothing."""
