@@ -217,9 +217,10 @@ class Settings(_Environment):
     def relay_config(self) -> "RelayConfig":
         """Build the configuration of the relay."""
         from webhooks_server.relay.http import RelayConfig  # noqa: PLC0415
+        from webhooks_server.services.pings import MAX_PINGS  # noqa: PLC0415
 
         return RelayConfig(
-            concurrency=self.slots,
+            concurrency=self.slots + MAX_PINGS,
             kept_body_bytes=self.kept_response_bytes,
             kept_header_bytes=KEPT_HEADER_BYTES if self.kept_response_bytes else 0,
         )

@@ -11,9 +11,10 @@ from tests.harness.receiver import Receiver
 from tests.harness.requests import URL, create, publish, read, subscribe
 from tests.harness.served import Served, refused
 from tests.harness.waiting import until_async
-from webhooks.v1 import delivery_pb2, delivery_service_pb2
+from webhooks.v1 import admin_service_pb2, delivery_pb2, delivery_service_pb2
 from webhooks.v1 import subscription_pb2 as pb
 from webhooks.v1 import subscription_service_pb2 as service_pb
+from webhooks_server.services.pings import MAX_PINGS
 
 
 async def test_a_new_subscription_is_pinged_without_waiting(
@@ -134,13 +135,72 @@ async def test_a_stop_waits_for_a_ping_that_nobody_waits_for(
 ) -> None:
     """Cut off, it would be sent a second time after the next start."""
     receiver.gate = asyncio.Event()
-    request = create(receiver.url)
-    request.skip_ping = False
-    await served.subscriptions.CreateSubscription(request)
+    made = await subscribe(served, receiver.url)
+    call = served.subscriptions.PingSubscription(service_pb.PingSubscriptionRequest(name=made.name))
     await receiver.got(1)
+    call.cancel()
     closing = asyncio.ensure_future(served.services.close(5))
     await asyncio.sleep(0.05)
     assert not closing.done()
     receiver.gate.set()
     await closing
     assert (await served.stores.deliveries.counts(None)).succeeded == 1
+
+
+async def test_the_ping_of_a_new_subscription_waits_while_it_may_not_send(
+    served: Served, receiver: Receiver
+) -> None:
+    request = create(receiver.url, active=False)
+    request.skip_ping = False
+    made = (await served.subscriptions.CreateSubscription(request)).subscription
+
+    async def pending() -> bool:
+        return (await served.stores.deliveries.counts(None)).pending == 1
+
+    await until_async(pending)
+    await asyncio.sleep(0.05)
+    assert receiver.requests == []
+    update = service_pb.UpdateSubscriptionRequest(
+        subscription=pb.Subscription(name=made.name, active=True)
+    )
+    await served.subscriptions.UpdateSubscription(update)
+    await receiver.got(1)
+
+
+async def test_a_paused_relay_sends_no_ping(served: Served, receiver: Receiver) -> None:
+    made = await subscribe(served, receiver.url)
+    await served.admin.PauseRelay(admin_service_pb2.PauseRelayRequest())
+    ping = service_pb.PingSubscriptionRequest(name=made.name)
+    refusal = await refused(served.subscriptions.PingSubscription(ping))
+    assert refusal.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert refusal.reason == "RELAY_PAUSED"
+    assert "PreconditionFailure" in refusal.details
+    request = create(f"{receiver.url}/new")
+    request.skip_ping = False
+    await served.subscriptions.CreateSubscription(request)
+    await asyncio.sleep(0.1)
+    # What was refused left nothing behind; the other one waits.
+    assert (await served.stores.deliveries.counts(None)).pending == 1
+    assert receiver.requests == []
+    await served.admin.ResumeRelay(admin_service_pb2.ResumeRelayRequest())
+    await receiver.got(1)
+    await served.subscriptions.PingSubscription(ping)
+    assert [request.path for request in receiver.requests] == ["/hook/new", "/hook"]
+
+
+async def test_pings_at_the_same_time_are_bounded(served: Served, receiver: Receiver) -> None:
+    receiver.gate = asyncio.Event()
+    made = await subscribe(served, receiver.url)
+    ping = service_pb.PingSubscriptionRequest(name=made.name)
+    calls = [served.subscriptions.PingSubscription(ping) for _ in range(MAX_PINGS)]
+    await receiver.got(MAX_PINGS)
+    refusal = await refused(served.subscriptions.PingSubscription(ping))
+    assert refusal.code is grpc.StatusCode.UNAVAILABLE
+    assert refusal.reason == "SERVER_OVERLOADED"
+    counts = await served.stores.deliveries.counts(None)
+    assert counts.pending == MAX_PINGS
+    receiver.gate.set()
+    for call in calls:
+        assert (await call).attempt.attempt_number == 1
+    await served.subscriptions.PingSubscription(ping)
+    assert len(receiver.requests) == MAX_PINGS + 1

@@ -155,6 +155,8 @@ def test_our_own_faults_are_not_charged_and_quarantined_at_the_third() -> None:
 
 def test_a_ping_and_a_manual_retry_of_a_final_delivery_have_one_attempt() -> None:
     assert decide(RetryPolicy(), tried(trigger=Trigger.PING), 1.0).state is DeliveryState.FAILED
+    unsendable = tried(Outcome.INTERNAL, 0, trigger=Trigger.PING)
+    assert decide(RetryPolicy(), unsendable, 1.0).state is DeliveryState.FAILED
     assert decide(RetryPolicy(), tried(final_before=True), 1.0).state is DeliveryState.FAILED
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 
 from webhooks_server.domain.errors import InvalidSettings
 from webhooks_server.domain.target_url import UrlPolicy
+from webhooks_server.services.pings import MAX_PINGS
 from webhooks_server.settings import ClientSettings, Settings
 
 BEYOND = "0.0.0.0:50051"
@@ -187,7 +188,8 @@ def test_each_component_gets_its_configuration() -> None:
     storage = settings.sqlite_config()
     assert (storage.data_dir, storage.migrate) == (Path("there"), False)
     relay = settings.relay_config()
-    assert (relay.concurrency, relay.kept_body_bytes, relay.kept_header_bytes) == (3, 5, 8192)
+    assert (relay.kept_body_bytes, relay.kept_header_bytes) == (5, 8192)
+    assert relay.concurrency == 3 + MAX_PINGS
     engine = settings.engine_config("engine-1")
     assert (engine.engine, engine.slots, engine.stop_grace) == ("engine-1", 3, 6.0)
     services = settings.services_config()

@@ -124,6 +124,8 @@ def _is_client_error(tried: Tried) -> bool:
 
 
 def _after_own_fault(tried: Tried) -> Decision:
+    if tried.trigger is Trigger.PING:
+        return Decision(state=DeliveryState.FAILED, reason=Reason.ATTEMPTS_SPENT, charged=False)
     if tried.outcome is Outcome.ABANDONED:
         return Decision(state=DeliveryState.PENDING, charged=False)
     if tried.uncharged_count + 1 >= MAX_INTERNAL_ERRORS:

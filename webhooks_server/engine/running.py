@@ -6,7 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from webhooks_server.domain.delivery import Attempt, Recorded
-from webhooks_server.domain.errors import ShuttingDown, WebhooksError
+from webhooks_server.domain.errors import (
+    RelayIsPaused,
+    ShuttingDown,
+    StoreUnavailable,
+    WebhooksError,
+)
 from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import IdSource, SubscriptionNumber, TenantId
 from webhooks_server.domain.lanes import EngineStatus, PassResult
@@ -112,10 +117,14 @@ class RunningEngine:
     async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:
         """Make the one attempt of a ping at once, outside the lane's limits.
 
-        Returns it as recorded.
+        Returns it as recorded; raises ShuttingDown, StoreUnavailable, RelayIsPaused.
         """
         if self._stopping:
             raise ShuttingDown
+        if not self._upkeep.fresh:
+            raise StoreUnavailable
+        if self._index.pause_of(subscription.tenant) is not None:
+            raise RelayIsPaused(f"tenants/{subscription.tenant}")
         (delivery,) = accepted.deliveries
         recipient = Recipient(subscription, self._config.user_agent)
         request = recipient.request(accepted.event, delivery.uid, 1, self._clock.wall())

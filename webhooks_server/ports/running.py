@@ -84,7 +84,8 @@ class Engine(Protocol):
     async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:
         """Make the one attempt of a ping at once, outside the lane's limits.
 
-        Returns it as recorded.
+        Returns it as recorded. Raises ShuttingDown, StoreUnavailable where the control data is too
+        old or attempts cannot be recorded, and RelayIsPaused.
         """
         ...
 

@@ -39,7 +39,7 @@ class Services:
     background: Background
 
     async def close(self, grace: float = 35.0) -> None:
-        """Wait for the pings that are under way, at most `grace` seconds.
+        """Wait for the pings that were asked for and are under way, at most `grace` seconds.
 
         The longest request takes 30 seconds; a ping that is cut off is sent once more later.
         """
@@ -90,6 +90,7 @@ def _pings(config: ServicesConfig, ports: _Ports, background: Background) -> Pin
         events=ports.stores.events,
         deliveries=ports.stores.deliveries,
         engine=ports.engine,
+        index=ports.index,
         ids=ports.ids,
         background=background,
     )

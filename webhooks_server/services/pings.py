@@ -1,21 +1,32 @@
 """Pings and test events: real events that go to one subscription alone (api.md 1.4)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from webhooks_server.domain.delivery import Attempt, Delivery, Trigger
-from webhooks_server.domain.errors import NotFound, SubscriptionIsDisabled, Violation
+from webhooks_server.domain.errors import (
+    NotFound,
+    RelayIsPaused,
+    ServerOverloaded,
+    SubscriptionIsDisabled,
+    Violation,
+)
 from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.ids import IdSource, SubscriptionId, TenantId, delivery_id
+from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.patterns import PING
 from webhooks_server.domain.subscription import JSON_CONTENT_TYPE, State, Subscription
 from webhooks_server.domain.times import SECOND
 from webhooks_server.ports import DeliveryStore, Engine, EventStore, SubscriptionStore
 from webhooks_server.services.background import Background
+from webhooks_server.services.catching_up import catch_up
 from webhooks_server.services.event_checks import check_event, read_through
 from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
+MAX_PINGS = 32
+"""Pings at the same time, beside the engine's slots: the relay has a place for each."""
 _OWN_TIME = 10 * SECOND
 """What a ping may take beside its request; then the engine sends it like any other delivery."""
 
@@ -50,6 +61,7 @@ class Pings:
         events: EventStore,
         deliveries: DeliveryStore,
         engine: Engine,
+        index: MatchIndex,
         ids: IdSource,
         background: Background,
     ) -> None:
@@ -59,18 +71,26 @@ class Pings:
         self._events = events
         self._deliveries = deliveries
         self._engine = engine
+        self._index = index
         self._ids = ids
         self._background = background
+        self._running = 0
 
     async def ping(self, tenant: TenantId, subscription: SubscriptionId) -> PingResult:
-        """Make one attempt at once and return it; raises NotFound, SubscriptionIsDisabled."""
+        """Make one attempt at once and return it.
+
+        Raises NotFound, SubscriptionIsDisabled, RelayIsPaused, ServerOverloaded.
+        """
         found = await self._enabled(tenant, subscription)
+        await catch_up(self._index, self._subscriptions)
+        if self._index.pause_of(tenant) is not None:
+            raise RelayIsPaused(f"tenants/{tenant}")
         # A request that is on its way is recorded even where nobody waits for it any more.
         return await self._background.shielded("subscription.ping", self._send(found))
 
     def ping_later(self, subscription: Subscription) -> None:
-        """Ping a new subscription without waiting; what comes of it changes nothing."""
-        self._background.start("subscription.ping", self._send(subscription))
+        """Ping a new subscription in its turn, like any delivery; nobody waits for it."""
+        self._background.start("subscription.ping", self._enqueue(subscription))
 
     async def test(self, draft: TestDraft) -> Delivery:
         """Accept an event for this subscription alone; returns its delivery, not yet attempted."""
@@ -99,6 +119,23 @@ class Pings:
         return found
 
     async def _send(self, subscription: Subscription) -> PingResult:
+        # Before anything is stored: a ping that had to wait would be taken for one that was lost.
+        if self._running >= MAX_PINGS:
+            raise ServerOverloaded
+        self._running += 1
+        try:
+            accepted = await self._append(subscription, subscription.config.timeout + _OWN_TIME)
+            uid = _only_delivery(accepted[0], subscription)
+            attempt = await self._engine.send_now(subscription, accepted[0])
+        finally:
+            self._running -= 1
+        name = f"{subscription.name}/deliveries/{delivery_id(uid)}"
+        return PingResult(delivery_name=name, attempt=attempt)
+
+    async def _enqueue(self, subscription: Subscription) -> None:
+        self._engine.accepted(await self._append(subscription, first_due_delay=0))
+
+    async def _append(self, subscription: Subscription, first_due_delay: int) -> Sequence[Accepted]:
         body = {"subscription": subscription.name, "events": subscription.events}
         payload = json.dumps(body, separators=(",", ":")).encode()
         publish = Publish(
@@ -106,13 +143,9 @@ class Pings:
             events=(self._event(subscription.tenant, PING, payload),),
             only=subscription.number,
             trigger=Trigger.PING,
-            first_due_delay=subscription.config.timeout + _OWN_TIME,
+            first_due_delay=first_due_delay,
         )
-        accepted = await self._events.append(publish)
-        uid = _only_delivery(accepted[0], subscription)
-        attempt = await self._engine.send_now(subscription, accepted[0])
-        name = f"{subscription.name}/deliveries/{delivery_id(uid)}"
-        return PingResult(delivery_name=name, attempt=attempt)
+        return await self._events.append(publish)
 
     def _event(self, tenant: TenantId, event_type: str, payload: bytes) -> Event:
         return Event(

@@ -91,7 +91,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseRelay(self, request, context):
-        """Stops sending; events are still accepted and matched.
+        """Stops sending; events are still accepted and matched, pings are refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -211,7 +211,7 @@ class AdminServiceStub(typing.Generic[_AdminServiceGetServerInfoType, _AdminServ
     """Says whether deliveries are being sent, by whom, and how many wait."""
 
     PauseRelay: _AdminServicePauseRelayType
-    """Stops sending; events are still accepted and matched."""
+    """Stops sending; events are still accepted and matched, pings are refused."""
 
     ResumeRelay: _AdminServiceResumeRelayType
     """Sends again."""
@@ -281,7 +281,7 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: webhooks.v1.admin_service_pb2.PauseRelayRequest,
         context: _ServicerContext,
     ) -> typing.Union[webhooks.v1.admin_service_pb2.PauseRelayResponse, collections.abc.Awaitable[webhooks.v1.admin_service_pb2.PauseRelayResponse]]:
-        """Stops sending; events are still accepted and matched."""
+        """Stops sending; events are still accepted and matched, pings are refused."""
 
     @abc.abstractmethod
     def ResumeRelay(
