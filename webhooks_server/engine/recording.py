@@ -28,11 +28,18 @@ class Result(NamedTuple):
 class Recorder:
     """The loop that commits records; while one group commits the next one gathers."""
 
-    def __init__(self, store: LaneStore, clock: Clock, telemetry: Telemetry) -> None:
-        """Take the collaborators."""
+    def __init__(
+        self,
+        store: LaneStore,
+        clock: Clock,
+        telemetry: Telemetry,
+        refused: Callable[[], None],
+    ) -> None:
+        """Take the collaborators, and whom to tell that the store refused a record."""
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
+        self._tell_refused = refused
         self._waiting: deque[Result] = deque()
         self._committing = 0
         self._wanted = Signal(clock)
@@ -83,6 +90,7 @@ class Recorder:
             try:
                 answers = await self._store.record([result.record for result in batch])
             except Unavailable as error:
+                self._tell_refused()
                 self._telemetry.fault("records.waiting", error, unrecorded=self.unrecorded)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

@@ -27,6 +27,7 @@ from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.senders import Senders
 from webhooks_server.engine.sending import Sending
 from webhooks_server.engine.signals import Signal
+from webhooks_server.engine.store_watch import StoreWatch
 from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.engine.upkeep import Upkeep
 from webhooks_server.ports import Clock, Relay, Stores, Telemetry
@@ -58,7 +59,10 @@ class RunningEngine:
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
         self._lanes = Lanes(index, clock.monotonic, events)
         self._payloads = Payloads(stores.events, config.payload_cache_bytes)
-        self._recorder = Recorder(stores.lanes, clock, telemetry)
+        self._watch = StoreWatch(
+            stores.control, clock, telemetry, lambda: self._recorder.unrecorded
+        )
+        self._recorder = Recorder(stores.lanes, clock, telemetry, self._watch.refused)
         self._sending = self._make_sending(ids)
         self._refill = Refill(
             store=stores.lanes,
@@ -114,6 +118,14 @@ class RunningEngine:
         if not self._stopping:
             self._lanes.wake(subscription)
 
+    def store_refused(self) -> None:
+        """Take note that the store refused a write: nothing is sent until it takes them again."""
+        self._watch.refused()
+
+    def readiness(self) -> AsyncIterator[bool]:
+        """Yield whether the store takes writes: now, and after each change."""
+        return self._watch.readiness()
+
     async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:
         """Make the one attempt of a ping at once, outside the lane's limits.
 
@@ -121,7 +133,7 @@ class RunningEngine:
         """
         if self._stopping:
             raise ShuttingDown
-        if not self._upkeep.fresh:
+        if not (self._upkeep.fresh and self._watch.writable):
             raise StoreUnavailable
         if self._index.pause_of(subscription.tenant) is not None:
             raise RelayIsPaused(f"tenants/{subscription.tenant}")
@@ -161,7 +173,8 @@ class RunningEngine:
     async def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Take the partitions, read the index, find the lanes, and start the loops."""
         self._lanes.epochs = await self._stores.lanes.acquire(self._config.engine)
-        loops = [tasks.create_task(self._refill.run()), tasks.create_task(self._recorder.run())]
+        parts = (self._refill, self._recorder, self._watch)
+        loops = [tasks.create_task(part.run()) for part in parts]
         await self._upkeep.refresh()
         loops += self._upkeep.start(tasks)
         loops.append(tasks.create_task(self._find_lanes()))
@@ -198,8 +211,12 @@ class RunningEngine:
     def _take(self) -> Taken | None:
         if self._stopping:
             return None
-        # Nothing is sent on old control data (EC6), nor while results pile up unrecorded (EC14).
-        if not self._upkeep.fresh or self._recorder.unrecorded >= 2 * self._config.slots:
+        # Nothing is sent on old control data (EC6), nor while results cannot be recorded (S6) or
+        # pile up unrecorded (EC14).
+        if (
+            not (self._upkeep.fresh and self._watch.writable)
+            or self._recorder.unrecorded >= 2 * self._config.slots
+        ):
             self._held_back = True
             return None
         return self._lanes.take()

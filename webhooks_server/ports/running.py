@@ -1,6 +1,6 @@
 """What a running process offers the inner rooms: time, telemetry, the relay and the engine."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from webhooks_server.domain.delivery import Attempt
@@ -79,6 +79,14 @@ class Engine(Protocol):
 
     def wake(self, subscription: SubscriptionNumber) -> None:
         """Take note that rows of a lane are due earlier than the engine knows, or final."""
+        ...
+
+    def store_refused(self) -> None:
+        """Take note that the store refused a write: nothing is sent until it takes them again."""
+        ...
+
+    def readiness(self) -> AsyncIterator[bool]:
+        """Yield whether the store takes writes: now, and after each change."""
         ...
 
     async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:

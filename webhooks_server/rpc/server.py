@@ -108,20 +108,36 @@ async def open_server(
     server.add_generic_rpc_handlers([health_handler(health, checks, watches)])
     if config.reflection:
         server.add_generic_rpc_handlers(reflection_handlers(Wall(streams, telemetry)))
-    for name in service_names():
-        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    readiness = services.admin.readiness()
+    await _report(health, ready=await anext(readiness))
     port = _bound(server, config.listen)
     await server.start()
     host = config.listen.rpartition(":")[0]
+    reporting = asyncio.create_task(_keep_reporting(health, readiness), name="health")
     try:
         yield RunningServer(
             address=f"{host}:{port}", port=port, health=health, calls=calls, streams=streams
         )
     finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
         await server.stop(None)
         # gRPC does not wait for the methods that it cancels; what they use is closed after this.
         calls.close()
         await calls.wait_idle(_STOP_SECONDS)
+
+
+async def _keep_reporting(
+    health: health_aio.HealthServicer, readiness: AsyncIterator[bool]
+) -> None:
+    async for ready in readiness:
+        await _report(health, ready=ready)
+
+
+async def _report(health: health_aio.HealthServicer, *, ready: bool) -> None:
+    status = health_pb2.HealthCheckResponse
+    for name in ("", *service_names()):
+        await health.set(name, status.SERVING if ready else status.NOT_SERVING)
 
 
 def _bound(server: grpc.aio.Server, address: str) -> int:

@@ -1,6 +1,6 @@
 """What whoever runs the server asks of it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from webhooks_server.domain.audit import AuditReport, Backup
@@ -93,6 +93,10 @@ class Admin:
         made = await self._control.backup()
         self._telemetry.fact("database.backed_up", path=made.path, size=made.size)
         return made
+
+    def readiness(self) -> AsyncIterator[bool]:
+        """Yield whether the server can do its work: now, and after each change."""
+        return self._engine.readiness()
 
     async def page_token_key(self) -> bytes:
         """Return the 32 byte key that page tokens are signed with."""

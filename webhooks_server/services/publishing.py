@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from webhooks_server.domain.bounds import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
-from webhooks_server.domain.errors import EventIdReused, NotFound, Violation
+from webhooks_server.domain.errors import EventIdReused, NotFound, StoreUnavailable, Violation
 from webhooks_server.domain.event import Accepted, Event, Publish, content_hash
 from webhooks_server.domain.ids import EventId, IdSource, TenantId
 from webhooks_server.domain.match_index import MatchIndex
@@ -74,6 +74,9 @@ class Publishing:
             # The caller went away, yet the commit may stand: the deliveries shall not wait for the
             # engine to find them by itself.
             self._background.start("publish.wake", self._wake_later(publish), needed=False)
+            raise
+        except StoreUnavailable:
+            self._engine.store_refused()
             raise
         self._engine.accepted(accepted)
         return accepted
