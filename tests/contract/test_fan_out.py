@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from tests.harness.shelf import Shelf
-from webhooks_server.domain.delivery import DeliveryState, Reason
+from webhooks_server.domain.delivery import DeliveryState, FirstDelivery, Reason, Trigger
 from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
 from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.subscription import Subscription
+from webhooks_server.services.events import Events
 
 
 def targets(accepted: Accepted) -> list[int]:
@@ -89,3 +90,34 @@ async def test_a_fan_out_moves_in_steps_of_1000(shelf: Shelf) -> None:
     assert (len(second.deliveries), second.done) == (1, True)
     reached = {one.subscription for one in (*first.deliveries, *second.deliveries)}
     assert reached == {one.number for one in subscribers}
+
+
+async def test_what_is_owed_is_told_apart_from_what_is_there(shelf: Shelf) -> None:
+    first, owed, last = await many(shelf, 3)
+    # Of 334 times 3 deliveries the last event has room for one.
+    *_, accepted = await shelf.publish(*(f"e{number}" for number in range(334)))
+    later = await shelf.subscribe("born-later")
+    stores, event = shelf.stores, accepted.event
+    asked = [first.number, owed.number, last.number, later.number]
+    there = FirstDelivery(trigger=Trigger.PUBLISH, uid=accepted.deliveries[-1].uid)
+    waiting = FirstDelivery(trigger=Trigger.PUBLISH, uid=None)
+    found = await stores.deliveries.of_event(event.seq, asked)
+    assert found == {first.number: there, owed.number: waiting, last.number: waiting}
+    events = Events(
+        largest_payload=1,
+        events=stores.events,
+        subscriptions=stores.subscriptions,
+        deliveries=stores.deliveries,
+        index=shelf.index,
+    )
+    told = (await events.explain_stored(DEFAULT_TENANT, event.id, PageRequest())).items
+    assert [(one.explanation.matched, bool(one.delivery_name)) for one in told] == [
+        (False, False),
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
+    assert told[1].explanation.reason == "a pattern matched; its delivery is still to be written"
+    step = await stores.lanes.fan_out(event.seq)
+    found = await stores.deliveries.of_event(event.seq, [owed.number, later.number])
+    assert found == {owed.number: replace(waiting, uid=step.deliveries[0].uid)}

@@ -66,8 +66,9 @@ async def see_recorded(stores: Stores, event: Event) -> None:
     """See that the delivery of an event to the subscription that its id names has succeeded."""
     subscriber = SubscriptionId(event.id.split("-")[1])
     number = (await stores.subscriptions.get(DEFAULT_TENANT, subscriber)).number
-    uids = await stores.deliveries.of_event(event.seq, [number])
-    shown = await stores.deliveries.get(DEFAULT_TENANT, subscriber, uids[number], full=False)
+    uid = (await stores.deliveries.of_event(event.seq, [number]))[number].uid
+    assert uid is not None
+    shown = await stores.deliveries.get(DEFAULT_TENANT, subscriber, uid, full=False)
     assert shown.state is DeliveryState.SUCCEEDED
 
 

@@ -92,6 +92,17 @@ class NewDelivery:
 
 
 @value
+class FirstDelivery:
+    """What an event made for a subscription as it was accepted; a replay is none.
+
+    `uid` is None where a fan-out still owes the row.
+    """
+
+    trigger: Trigger
+    uid: bytes | None
+
+
+@value
 class Attempt:
     """One HTTP request for a delivery, and what came of it."""
 

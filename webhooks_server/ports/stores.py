@@ -8,7 +8,7 @@ method that raises has changed nothing.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from webhooks_server.domain.delivery import Attempt, Delivery, DeliveryCounts
+from webhooks_server.domain.delivery import Attempt, Delivery, DeliveryCounts, FirstDelivery
 from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import (
@@ -195,8 +195,8 @@ class DeliveryStore(Protocol):
 
     async def of_event(
         self, event: EventSeq, subscriptions: Sequence[SubscriptionNumber]
-    ) -> Mapping[SubscriptionNumber, bytes]:
-        """Return the uids of the event's first deliveries, not of replays, to these."""
+    ) -> Mapping[SubscriptionNumber, FirstDelivery]:
+        """Return the event's first deliveries, not replays, to these; what is owed among them."""
         ...
 
     async def retry(

@@ -1,14 +1,15 @@
 """Events as they are read back, and what subscriptions make of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from webhooks_server.domain.delivery import FirstDelivery, Trigger
 from webhooks_server.domain.errors import Violation
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.filters import Field, Kind, parse_filter
 from webhooks_server.domain.ids import EventId, TenantId, delivery_id
 from webhooks_server.domain.match_index import Explanation, MatchIndex
 from webhooks_server.domain.paging import Page, PageRequest
+from webhooks_server.domain.subscription import IndexEntry
 from webhooks_server.ports import DeliveryStore, EventStore, SubscriptionStore
 from webhooks_server.services.catching_up import catch_up
 from webhooks_server.services.event_checks import check_event, read_through
@@ -21,6 +22,7 @@ FILTER_FIELDS = {
     "subject": Field(kind=Kind.TEXT),
     "source": Field(kind=Kind.TEXT),
 }
+_NOT_THEN = "a pattern matches now, but the event was not for it when it was accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,20 +105,32 @@ class Events:
         )
         shown = found[: page.size]
         more = len(found) > len(shown)
-        names = await self._delivery_names(event, shown)
-        items = [
-            Explained(explanation=one, delivery_name=names.get(one.entry.number, ""))
-            for one in shown
-        ]
+        items = [Explained(explanation=one) for one in shown]
+        if event.seq:
+            numbers = [one.entry.number for one in shown]
+            first = await self._deliveries.of_event(event.seq, numbers)
+            items = [_of_stored(one, first.get(one.entry.number)) for one in shown]
         return Page(items=items, next_before=shown[-1].entry.number if more else None)
 
-    async def _delivery_names(self, event: Event, shown: Sequence[Explanation]) -> dict[int, str]:
-        if not event.seq:
-            return {}
-        entries = {one.entry.number: one.entry for one in shown}
-        uids = await self._deliveries.of_event(event.seq, list(entries))
-        return {
-            number: f"tenants/{entries[number].tenant}/subscriptions/{entries[number].id}"
-            f"/deliveries/{delivery_id(uid)}"
-            for number, uid in uids.items()
-        }
+
+def _of_stored(now: Explanation, delivery: FirstDelivery | None) -> Explained:
+    """Let the delivery decide: since then patterns, states and subscriptions may have changed.
+
+    Nor is a ping or a test matched by anything: it goes to one subscription alone.
+    """
+    if delivery is None:
+        reason = _NOT_THEN if now.matched else now.reason
+        return Explained(explanation=replace(now, matched=False, reason=reason))
+    is_matched = delivery.trigger is Trigger.PUBLISH
+    reason = "a pattern matched" if is_matched else "the event was addressed to it"
+    if delivery.uid is None:
+        reason += "; its delivery is still to be written"
+    pattern = now.pattern if is_matched else ""
+    return Explained(
+        explanation=replace(now, matched=True, reason=reason, pattern=pattern),
+        delivery_name=_name(now.entry, delivery.uid) if delivery.uid else "",
+    )
+
+
+def _name(entry: IndexEntry, uid: bytes) -> str:
+    return f"tenants/{entry.tenant}/subscriptions/{entry.id}/deliveries/{delivery_id(uid)}"

@@ -6,7 +6,13 @@ from typing import cast
 
 from typing_extensions import override
 
-from webhooks_server.domain.delivery import Attempt, Delivery, DeliveryCounts, DeliveryState
+from webhooks_server.domain.delivery import (
+    Attempt,
+    Delivery,
+    DeliveryCounts,
+    DeliveryState,
+    FirstDelivery,
+)
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import EventSeq, SubscriptionId, SubscriptionNumber, TenantId
 from webhooks_server.domain.paging import Page, PageRequest
@@ -76,13 +82,18 @@ class MemoryDeliveries(DeliveryStore):
     @override
     async def of_event(
         self, event: EventSeq, subscriptions: Sequence[SubscriptionNumber]
-    ) -> Mapping[SubscriptionNumber, bytes]:
+    ) -> Mapping[SubscriptionNumber, FirstDelivery]:
         rows = self._rows
-        return {
-            number: rows.deliveries[seq].row.uid
-            for number in subscriptions
-            if (seq := rows.first_deliveries.get((event, number))) is not None
-        }
+        found: dict[SubscriptionNumber, FirstDelivery] = {}
+        if fan_out := rows.fan_outs.get(event):
+            rest = set(fan_out.numbers[fan_out.position :])
+            waiting = FirstDelivery(trigger=fan_out.trigger, uid=None)
+            found = {number: waiting for number in subscriptions if number in rest}
+        for number in subscriptions:
+            if (seq := rows.first_deliveries.get((event, number))) is not None:
+                stored = rows.deliveries[seq]
+                found[number] = FirstDelivery(trigger=stored.trigger, uid=stored.row.uid)
+        return found
 
     @override
     async def retry(

@@ -6,7 +6,14 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select, update
 from typing_extensions import override
 
-from webhooks_server.domain.delivery import Attempt, Delivery, DeliveryCounts, DeliveryState
+from webhooks_server.domain.delivery import (
+    Attempt,
+    Delivery,
+    DeliveryCounts,
+    DeliveryState,
+    FirstDelivery,
+    Trigger,
+)
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import EventSeq, SubscriptionId, SubscriptionNumber, TenantId
 from webhooks_server.domain.paging import Page, PageRequest
@@ -16,6 +23,7 @@ from webhooks_server.ports import DeliveryStore
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.pages import attempt_size, delivery_size, page_of
 from webhooks_server.storage.refusals import check_retryable, no_delivery, no_subscription
+from webhooks_server.storage.sql.accept import unpack_numbers
 from webhooks_server.storage.sql.filters import narrowed, on_column
 from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.requests import first_answer, remember
@@ -30,7 +38,7 @@ from webhooks_server.storage.sql.rows.deliveries import (
     select_deliveries,
 )
 from webhooks_server.storage.sql.rows.subscriptions import subscription_of
-from webhooks_server.storage.sql.schema import attempts, deliveries, events, subscriptions
+from webhooks_server.storage.sql.schema import attempts, deliveries, events, fanouts, subscriptions
 from webhooks_server.storage.sql.thread import WriterThread
 from webhooks_server.storage.transitions import DeliveryRow, cancel_by_hand, retry_by_hand
 
@@ -113,17 +121,26 @@ class SqlDeliveries(DeliveryStore):
     @override
     async def of_event(
         self, event: EventSeq, subscriptions: Sequence[SubscriptionNumber]
-    ) -> Mapping[SubscriptionNumber, bytes]:
-        query = select(deliveries.c.subscription, deliveries.c.uid).where(
+    ) -> Mapping[SubscriptionNumber, FirstDelivery]:
+        owed = select(fanouts).where(fanouts.c.event_seq == event)
+        query = select(deliveries.c.subscription, deliveries.c.trigger, deliveries.c.uid).where(
             deliveries.c.event_seq == event,
             deliveries.c.subscription.in_(list(subscriptions)),
             deliveries.c.replay == 0,
         )
-        return await self._readers.run(
-            lambda connection: {
-                SubscriptionNumber(number): uid for number, uid in connection.execute(query)
-            }
-        )
+
+        def read(connection: Connection) -> Mapping[SubscriptionNumber, FirstDelivery]:
+            found: dict[SubscriptionNumber, FirstDelivery] = {}
+            # What is owed comes first: a row that is written in between is then found as well.
+            for fan_out in connection.execute(owed):
+                rest = set(unpack_numbers(fan_out.numbers)[fan_out.position :])
+                waiting = FirstDelivery(trigger=Trigger(fan_out.trigger), uid=None)
+                found = {number: waiting for number in subscriptions if number in rest}
+            for number, trigger, uid in connection.execute(query):
+                found[number] = FirstDelivery(trigger=Trigger(trigger), uid=uid)
+            return found
+
+        return await self._readers.run(read)
 
     @override
     async def retry(

@@ -176,10 +176,11 @@ class ExplainMatchResponse(google.protobuf.message.Message):
         subscription: builtins.str
         """`tenants/{tenant}/subscriptions/{subscription}`."""
         matched: builtins.bool
+        """Of a stored event: whether it has a delivery, or one is still to be written. Of another: whether it would get one."""
         reason: builtins.str
         """For people, in one sentence."""
         pattern: builtins.str
-        """The pattern that matches the event type, if one does."""
+        """The pattern that matches the event type now, if one does. Empty where the event was addressed to the subscription."""
         delivery: builtins.str
         """The stored event's delivery to the subscription, if there is one."""
         def __init__(
