@@ -9,6 +9,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from tests.harness.served import PARENT, Refusal, Served, refusal_of
+from webhooks.v1 import event_pb2
+from webhooks.v1 import publisher_service_pb2 as publisher_pb
 from webhooks.v1 import subscription_pb2 as pb
 from webhooks.v1 import subscription_service_pb2 as service_pb
 
@@ -44,7 +46,9 @@ def filled(one: bytes) -> bytes:
 def created(subscription: bytes) -> tuple[str, bytes]:
     kind = service_pb.CreateSubscriptionRequest
     data = service_pb.CreateSubscriptionRequest(parent=PARENT).SerializeToString()
-    return "CreateSubscription", data + field(kind, "subscription", subscription)
+    return "SubscriptionService/CreateSubscription", data + field(
+        kind, "subscription", subscription
+    )
 
 
 def configured(config: bytes) -> tuple[str, bytes]:
@@ -55,14 +59,14 @@ def masked(paths: bytes) -> tuple[str, bytes]:
     kind = service_pb.UpdateSubscriptionRequest
     named = pb.Subscription(name=f"{PARENT}/subscriptions/none")
     data = service_pb.UpdateSubscriptionRequest(subscription=named).SerializeToString()
-    return "UpdateSubscription", data + field(kind, "update_mask", paths)
+    return "SubscriptionService/UpdateSubscription", data + field(kind, "update_mask", paths)
 
 
 async def refused_in_time(served: Served, method: str, data: bytes) -> Refusal:
     """Of processor time, which a busy machine does not lengthen; the server is in this process."""
     start = time.process_time()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await served.raw(f"/webhooks.v1.SubscriptionService/{method}", data)
+        await served.raw(f"/webhooks.v1.{method}", data)
     assert time.process_time() - start < CPU_SECONDS
     return refusal_of(raised.value)
 
@@ -109,3 +113,12 @@ async def test_headers_are_counted_first(shared: Served, name: str) -> None:
 async def test_annotations_are_counted_first(shared: Served) -> None:
     refusal = await refused_in_time(shared, *created(pairs(pb.Subscription, "annotations")))
     assert list(refusal.fields) == ["subscription.annotations"]
+
+
+async def test_attributes_are_counted_first(shared: Served) -> None:
+    event = event_pb2.EventInput(event_type="a").SerializeToString()
+    event += pairs(event_pb2.EventInput, "attributes")
+    data = publisher_pb.PublishRequest(parent=PARENT).SerializeToString()
+    data += field(publisher_pb.PublishRequest, "event", event)
+    refusal = await refused_in_time(shared, "PublisherService/Publish", data)
+    assert list(refusal.fields) == ["event.attributes"]

@@ -1,6 +1,7 @@
 """Events: EventInput to the domain, and the domain to Event."""
 
 from webhooks.v1 import event_pb2 as pb
+from webhooks_server.domain.bounds import MAX_PAIRS
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import EventId, TenantId
 from webhooks_server.domain.subscription import JSON_CONTENT_TYPE
@@ -26,6 +27,10 @@ def read_event_input(
     _refuse_unsupported(message, violations)
     payload = _read_payload(message, kind, violations)
     attributes = message.attributes
+    too_many = len(attributes) > MAX_PAIRS
+    if too_many:
+        # Not copied either: one step of the interpreter does that, and every thread waits.
+        violations.add("attributes", f"must have at most {MAX_PAIRS} pairs, has {len(attributes)}")
     return Event(
         tenant=tenant,
         id=EventId(message.event_id),
@@ -36,7 +41,7 @@ def read_event_input(
         source=message.source,
         subject=message.subject,
         occur_time=occur_time,
-        attributes=dict(attributes) if attributes else {},
+        attributes=dict(attributes) if attributes and not too_many else {},
         data_schema=message.data_schema,
         traceparent=traceparent,
         payload_size=len(payload),

@@ -33,6 +33,10 @@ class PublisherServicer:
         self, request: pb.BatchPublishRequest, call: Call
     ) -> pb.BatchPublishResponse:
         """Accept several events, all or none."""
+        if len(request.events) > MAX_BATCH_EVENTS:
+            # Here already, so that nothing is read of what is too much.
+            problem = f"must have 1 to {MAX_BATCH_EVENTS} events, has {len(request.events)}"
+            raise invalid("events", problem)
         draft = await read_through(request.ByteSize(), _read_batch, request, call.traceparent)
         accept = self._publishing.validate if request.validate_only else self._publishing.publish
         return pb.BatchPublishResponse(results=[_response(one) for one in await accept(draft)])
@@ -53,10 +57,6 @@ def _read_one(request: pb.PublishRequest, traceparent: str) -> PublishDraft:
 
 def _read_batch(request: pb.BatchPublishRequest, traceparent: str) -> PublishDraft:
     tenant = names.read_tenant(request.parent, "parent")
-    if len(request.events) > MAX_BATCH_EVENTS:
-        # Here already, so that nothing is read of what is too much.
-        problem = f"must have 1 to {MAX_BATCH_EVENTS} events, has {len(request.events)}"
-        raise invalid("events", problem)
     violations = Violations()
     events: list[Event] = []
     for position, message in enumerate(request.events):
