@@ -1,50 +1,23 @@
 """Seqs go up in the order of commits, and cost no more than what is committed."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from threading import Event as ThreadEvent
 
 import pytest
 from sqlalchemy import Connection, insert
 
 from tests.harness.shelf import Shelf, event, publish_of
+from tests.harness.sqlite import held, settled, writer_of
 from webhooks_server.domain.delivery import Trigger
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventSeq
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.accept import pack_numbers
-from webhooks_server.storage.sql.events import SqlEvents
 from webhooks_server.storage.sql.schema import fanouts
-from webhooks_server.storage.sql.writer import GroupWriter
 
 TOO_LARGE = Instant(2**70)
 """No integer of a database; so it stands for whatever a database does not take."""
-
-
-def writer_of(shelf: Shelf) -> GroupWriter:
-    assert isinstance(shelf.stores.events, SqlEvents)
-    return shelf.stores.events._writer
-
-
-@asynccontextmanager
-async def held(shelf: Shelf) -> AsyncIterator[None]:
-    """Let the thread that writes stand still, so that what is asked for in the block waits."""
-    released = ThreadEvent()
-    standing = asyncio.ensure_future(writer_of(shelf)._thread.run(lambda _: released.wait(10)))
-    await settled()
-    yield
-    await settled()
-    released.set()
-    assert await standing
-
-
-async def settled() -> None:
-    """Let everybody come to where they wait."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def journal(shelf: Shelf) -> None:

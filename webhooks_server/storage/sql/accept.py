@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
-from webhooks_server.domain.errors import WebhooksError
 from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.ids import EventId, SubscriptionNumber, TenantId, Version
 from webhooks_server.storage.refusals import event_id_reused
@@ -36,7 +35,7 @@ class Prepared:
     deliveries: list[Row] = field(default_factory=list)
     fan_outs: list[Row] = field(default_factory=list)
     accepted: dict[EventId, Accepted] = field(default_factory=dict)
-    refusal: WebhooksError | None = None
+    refusal: Exception | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

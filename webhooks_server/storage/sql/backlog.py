@@ -50,6 +50,10 @@ class Backlog:
         self._batches.extendleft(reversed(group.batches))
         self._preparation.renumber()
 
+    def refuse(self, error: Exception) -> None:
+        """Answer everybody who waits with an error."""
+        Group(appends=tuple(self._appends), batches=tuple(self._batches)).fail(error)
+
     def take_group(self) -> Group:
         """Take what fits one transaction."""
         appends = list(self._take_appends())

@@ -48,10 +48,13 @@ class Group:
     def parts(self) -> Sequence["Group"]:
         """Split it: appends from records, else in the middle; none where one is alone (EA3)."""
         batches = self.batches
+        if len(self.appends) + len(batches) <= 1:
+            return ()
         # One that was answered before the error must not be written after it.
         appends = [append for append in self.appends if not append.is_answered]
         if len(appends) + len(batches) <= 1:
-            return ()
+            # The error may have been that of one that is left out now.
+            return (Group(appends=appends, batches=batches),)
         if appends and batches:
             return (Group(appends=appends), Group(batches=batches))
         half = (len(appends) + len(batches)) // 2

@@ -1,6 +1,5 @@
 """Opening a SQLite store: lock, checks, threads; and closing it in the reverse order."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from webhooks_server.storage.sql.readers import Gate, Readers
 from webhooks_server.storage.sql.start import prepare_database
 from webhooks_server.storage.sql.subscriptions import SqlSubscriptions
 from webhooks_server.storage.sql.thread import WriterThread
-from webhooks_server.storage.sql.writer import GroupWriter
+from webhooks_server.storage.sql.writer import GroupWriter, keep_running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +57,7 @@ async def open_sqlite(
         long_reads = LongReads(config, store_clock)
         stack.callback(long_reads.close)
         writer = GroupWriter(thread, index, store_clock, numbers)
-        writing = asyncio.create_task(writer.run(), name="sqlite-writer")
-        try:
+        async with keep_running(writer):
             yield SqliteStores(
                 stores=Stores(
                     subscriptions=SqlSubscriptions(thread, readers, store_clock),
@@ -70,6 +68,3 @@ async def open_sqlite(
                 ),
                 lock=lock,
             )
-        finally:
-            writer.close()
-            await writing

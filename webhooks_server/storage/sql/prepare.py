@@ -7,7 +7,6 @@ made beforehand is, and the transaction only hands it to the database.
 from collections.abc import Sequence
 
 from webhooks_server.domain.delivery import NewDelivery
-from webhooks_server.domain.errors import WebhooksError
 from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.ids import DeliverySeq, EventSeq, IdSource
 from webhooks_server.domain.match_index import MatchIndex
@@ -49,12 +48,17 @@ class Preparation:
     def of(self, append: Append) -> Prepared:
         """Return what an append writes, made anew where the index or the numbering moved."""
         if append.prepared is None or not self.is_done(append):
-            append.prepared = Prepared(version=self._index.version, numbering=self._numbering)
-            try:
-                self._fill(append, append.prepared)
-            except WebhooksError as error:
-                append.prepared.refusal = error
+            append.prepared = self._prepare(append)
         return append.prepared
+
+    def _prepare(self, append: Append) -> Prepared:
+        version, numbering = self._index.version, self._numbering
+        prepared = Prepared(version=version, numbering=numbering)
+        try:
+            self._fill(append, prepared)
+        except Exception as error:  # noqa: BLE001 - it fails alone, whatever it is, see EA3
+            return Prepared(version=version, numbering=numbering, refusal=error)
+        return prepared
 
     def _fill(self, append: Append, prepared: Prepared) -> None:
         publish, now = append.publish, self._now()

@@ -83,10 +83,10 @@ class WriterThread:
             self._let_in.set()
 
     def wal_size(self) -> int:
-        """Return the size of the write-ahead log in bytes."""
+        """Return the size of the write-ahead log in bytes; 0 where there is none to be seen."""
         try:
             return self._wal.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     async def truncate_wal(self) -> None:
@@ -107,8 +107,10 @@ class WriterThread:
         with self._gate.shut(_GATE_SECONDS):
             # A long reader, such as an audit, is not waited for: then it is moved but not emptied.
             run_pragma(connection, "busy_timeout = 0")
-            run_pragma(connection, "wal_checkpoint(TRUNCATE)")
-            run_pragma(connection, f"busy_timeout = {int(BUSY_SECONDS * 1000)}")
+            try:
+                run_pragma(connection, "wal_checkpoint(TRUNCATE)")
+            finally:
+                run_pragma(connection, f"busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
 
 def in_transaction(

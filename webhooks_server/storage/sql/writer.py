@@ -1,14 +1,15 @@
 """The loop that commits groups: it takes what waits, writes it as one, and answers each alone."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.errors import StoreConflict, StoreUnavailable
 from webhooks_server.domain.event import Accepted, Publish
 from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.accept import Append
 from webhooks_server.storage.sql.backlog import Backlog
@@ -29,7 +30,7 @@ from webhooks_server.storage.targets import distinct_events
 
 # A group clashes once, with what is stored; more often only where its operations are at odds.
 _MOST_TRIES = 3
-# How long a long reader that stands in the way is left alone.
+# How long a long reader that stands in the way, or a fault, is left alone.
 _TRUNCATION_PAUSE = 1.0
 
 
@@ -90,17 +91,33 @@ class GroupWriter:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write groups until close()."""
-        while not self._closed:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._backlog:
-                await self._settle(self._backlog.take_group())
-                await self._truncate_wal()
+        """Write groups until close(); nobody is left waiting when it ends, however it does."""
+        try:
+            while not self._closed:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._backlog:
+                    await self._finish(self._backlog.take_group())
+        finally:
+            self._closed = True
+            self._backlog.refuse(StoreUnavailable())
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable
+
+    async def _finish(self, group: Group) -> None:
+        """Settle a group and keep the log small; a fault in that is told, and stops no other."""
+        try:
+            await self._settle(group)
+            await self._truncate_wal()
+        except BaseException as error:
+            group.fail(StoreUnavailable())
+            if not isinstance(error, Exception):
+                raise
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "the loop that writes groups met a fault", "exception": error}
+            )
 
     async def _settle(self, group: Group) -> None:
         """Answer everybody in a group, halving it until a bad operation is alone (EA3)."""
@@ -180,8 +197,25 @@ class GroupWriter:
         now = asyncio.get_running_loop().time()
         if now < self._truncate_after or self._thread.wal_size() <= LARGEST_WAL:
             return
+        self._truncate_after = now + _TRUNCATION_PAUSE
         # It is tried again; whoever writes next learns what is the matter.
         with suppress(StoreUnavailable):
             await self._thread.truncate_wal()
-        if self._thread.wal_size() > LARGEST_WAL:
-            self._truncate_after = now + _TRUNCATION_PAUSE
+        if self._thread.wal_size() <= LARGEST_WAL:
+            self._truncate_after = now
+
+
+@asynccontextmanager
+async def keep_running(writer: GroupWriter) -> AsyncIterator[None]:
+    """Let a writer run beside the block, which is cancelled and raises its error if it dies.
+
+    What waits when the block ends is written first.
+    """
+    async with open_tasks() as tasks:
+        running = tasks.create_task(writer.run(), name="sqlite-writer")
+        try:
+            yield
+        finally:
+            writer.close()
+            # A group of tasks would cancel it where the block failed.
+            await asyncio.wait([running])
