@@ -14,13 +14,14 @@ from sqlalchemy import event as events_of_sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
 from tests.harness.shelf import ATTEMPT, Shelf, StandingClock, event, publish_of
+from tests.harness.sqlite import held, settled
 from webhooks_server.domain.delivery import DeliveryState, Outcome, Reason
-from webhooks_server.domain.errors import StoreUnavailable
+from webhooks_server.domain.errors import ServerOverloaded, StoreUnavailable
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventId
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.times import Instant
-from webhooks_server.storage.sql import SqliteConfig, open_sqlite
+from webhooks_server.storage.sql import SqliteConfig, backlog, open_sqlite
 from webhooks_server.storage.sql.connection import (
     limit_time,
     reader_engine,
@@ -247,3 +248,24 @@ async def test_an_error_of_the_database_shows_no_values(sqlite: Shelf) -> None:
         )
     assert "NOT NULL" in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+async def test_attributes_count_among_what_waits(
+    sqlite: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else 64 MiB of payloads could be gigabytes of the rest."""
+    monkeypatch.setattr(backlog, "MAX_WAITING_BYTES", MIB)
+    attributes = {f"name-{number}": "x" * 1000 for number in range(64)}
+    async with held(sqlite):
+        waiting = [
+            asyncio.ensure_future(
+                sqlite.stores.events.append(
+                    publish_of(*(event(f"{name}{one}", attributes=attributes) for one in range(10)))
+                )
+            )
+            for name in "ab"
+        ]
+        await settled()
+        assert [one.done() for one in waiting] == [False, True]
+    await waiting[0]
+    assert isinstance(waiting[1].exception(), ServerOverloaded)

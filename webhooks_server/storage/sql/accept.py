@@ -4,6 +4,8 @@ import asyncio
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from sys import getsizeof
 
 from sqlalchemy import Connection, select
 
@@ -19,6 +21,8 @@ from webhooks_server.storage.sql.schema import events
 _INTO_DELIVERIES = Insertion("deliveries", DELIVERY_COLUMNS)
 _INTO_EVENTS = Insertion("events", EVENT_COLUMNS, conflict="tenant, id")
 _INTO_FAN_OUTS = Insertion("fanouts", ("event_seq", "tenant", "trigger", "numbers"))
+# The short texts, the row that is made of it, and whatever else does not depend on what it holds.
+_EVENT_OVERHEAD = 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +106,17 @@ class Append:
                 for event in asked
             )
         )
+
+
+def size_of(publish: Publish) -> int:
+    """Return about how many bytes its events take while they wait."""
+    size = _EVENT_OVERHEAD * len(publish.events)
+    for event in publish.events:
+        size += len(event.payload) + len(event.source) + len(event.subject)
+        size += len(event.data_schema)
+        if event.attributes:
+            size += sum(map(getsizeof, chain.from_iterable(event.attributes.items())))
+    return size
 
 
 def accept(connection: Connection, appends: Sequence[Prepared]) -> bool:

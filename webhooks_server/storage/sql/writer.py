@@ -11,7 +11,7 @@ from webhooks_server.domain.event import Accepted, Publish
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.storage.clock import StoreClock
-from webhooks_server.storage.sql.accept import Append
+from webhooks_server.storage.sql.accept import Append, size_of
 from webhooks_server.storage.sql.backlog import Backlog
 from webhooks_server.storage.sql.changes import read_changes
 from webhooks_server.storage.sql.config import LARGEST_WAL
@@ -59,7 +59,7 @@ class GroupWriter:
             publish=publish,
             fresh=distinct_events(publish),
             future=asyncio.get_running_loop().create_future(),
-            size=sum(len(event.payload) for event in publish.events),
+            size=size_of(publish),
         )
         self._backlog.add_append(append)
         self._wake.set()
