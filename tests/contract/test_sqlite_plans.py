@@ -91,7 +91,7 @@ NEWEST_FIRST = {
     "first events of a tenant": {"events"},
     "deliveries of a tenant": {"deliveries"},
 }
-"""Which table is read from the newest row on until the page is full; by name of the call."""
+"""Which table may be read from the newest row on until the page is full, by name of the call."""
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -102,7 +102,7 @@ async def test_no_call_reads_a_whole_table(sqlite: Shelf, name: str) -> None:
     lines = await plans(sqlite, CALLS[name])
     assert lines
     scanned = [line for line in lines if line.startswith("SCAN") and line.split()[1] in GROWING]
-    assert {line.split()[1] for line in scanned} == NEWEST_FIRST.get(name, set())
+    assert {line.split()[1] for line in scanned} <= NEWEST_FIRST.get(name, set())
     assert [line for line in lines if "TEMP B-TREE" in line] == []
 
 
