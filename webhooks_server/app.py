@@ -14,7 +14,7 @@ from webhooks_server import __version__
 from webhooks_server.domain.errors import InvalidSettings
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.engine import run_engine
+from webhooks_server.engine import RunningEngine, run_engine
 from webhooks_server.ops import LogConfig, LogTelemetry, SystemClock, configure_logs
 from webhooks_server.ops.welcome import next_steps
 from webhooks_server.relay.http import open_relay
@@ -36,7 +36,34 @@ class Running:
     """A server that serves."""
 
     server: RunningServer
+    engine: RunningEngine
     telemetry: LogTelemetry
+    grace: "Grace"
+
+    async def stop(self, settings: Settings) -> None:
+        """Begin a stop, whose end is that of open_app(): one deadline for all of its steps."""
+        seconds = settings.drain_delay + settings.stop_grace
+        self.grace.begin(seconds)
+        self.engine.stop_taking(seconds)
+        await self.server.drain(settings.stop_grace, settings.drain_delay)
+
+
+class Grace:
+    """How long what is under way may still take."""
+
+    def __init__(self, clock: SystemClock, seconds: float) -> None:
+        """Take what there is as long as nobody has begun to stop."""
+        self._clock = clock
+        self._left = seconds
+        self._end: float | None = None
+
+    def begin(self, seconds: float) -> None:
+        """Let everything end within so many seconds."""
+        self._end = self._clock.monotonic() + seconds
+
+    def left(self) -> float:
+        """Return how many seconds are left."""
+        return self._left if self._end is None else max(0.0, self._end - self._clock.monotonic())
 
 
 def run(settings: Settings) -> int:
@@ -59,7 +86,7 @@ async def serve(settings: Settings) -> int:
             sys.stderr.write(next_steps(address))
         await stop.wait()
         running.telemetry.fact("server.stopping")
-        await running.server.drain(settings.stop_grace, settings.drain_delay)
+        await running.stop(settings)
     running.telemetry.fact("server.stopped")
     return 0
 
@@ -91,7 +118,8 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
         services = build_services(
             settings.services_config(), storage.stores, engine, index, clock, ids, telemetry
         )
-        rooms.push_async_callback(services.close, settings.stop_grace)
+        grace = Grace(clock, settings.stop_grace)
+        rooms.push_async_callback(lambda: services.close(grace.left()))
         info = ServerInfo(
             version=__version__,
             server_id=engine_name,
@@ -105,7 +133,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        yield Running(server=server, telemetry=telemetry)
+        yield Running(server=server, engine=engine, telemetry=telemetry, grace=grace)
 
 
 def raise_file_limit(slots: int) -> None:

@@ -1,7 +1,9 @@
 """A disk that fills up under a running server, and has room again."""
 
 import asyncio
+import json
 import resource
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
 
-from tests.harness.command_line import serving
+from tests.harness.command_line import finish, send_signal, serving
 from tests.harness.receiver import Receiver
 from tests.harness.requests import create, publish
 from tests.harness.served import refused
@@ -103,6 +105,27 @@ async def test_what_cannot_be_recorded_is_not_sent(server: Server, receiver: Rec
     server.fill_disk(full=False)
     await server.becomes(SERVING)
     await nothing_lost(server, receiver, 12)
+
+
+async def test_a_stop_with_a_full_disk_is_an_orderly_one(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    async with (
+        serving(tmp_path, "--stop-grace", "0.2") as process,
+        grpc.aio.insecure_channel(process.address) as channel,
+    ):
+        server = Server(process.process.pid, channel)
+        await held(server, receiver, SLOTS)
+        server.fill_disk()
+        answer(receiver)
+        await server.becomes(NOT_SERVING)
+        send_signal(process.process, signal.SIGTERM)
+        finished = await finish(process.process)
+    assert finished.status == 0
+    assert "engine.stopped_dirty" in finished.err
+    told = [json.loads(line) for line in finished.err.splitlines()]
+    (dirty,) = [line for line in told if line["fact"] == "engine.stopped_dirty"]
+    assert dirty["unrecorded"] == SLOTS
 
 
 async def test_an_event_that_cannot_be_stored_stops_the_sending(

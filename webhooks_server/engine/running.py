@@ -27,6 +27,7 @@ from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.senders import Senders
 from webhooks_server.engine.sending import Sending
 from webhooks_server.engine.signals import Signal
+from webhooks_server.engine.stopping import Stopping
 from webhooks_server.engine.store_watch import StoreWatch
 from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.engine.upkeep import Upkeep
@@ -51,9 +52,9 @@ class RunningEngine:
         """Put the parts together; nothing runs yet."""
         self._config, self._stores, self._relay, self._index = config, stores, relay, index
         self._clock, self._telemetry = clock, telemetry
-        self._stopping = False
+        self._closed = False
         self._held_back = False
-        self._passes: set[Pass] = set()
+        self._passes: dict[Pass, asyncio.Timeout] = {}
         self._senders = Senders(config.slots, self._take, self._deliver, tasks)
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
@@ -63,6 +64,15 @@ class RunningEngine:
             stores.control, clock, telemetry, lambda: self._recorder.unrecorded
         )
         self._recorder = Recorder(stores.lanes, clock, telemetry, self._watch.refused)
+        self._stopping = Stopping(
+            config=config,
+            senders=self._senders,
+            lanes=self._lanes,
+            recorder=self._recorder,
+            store=stores.lanes,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self._sending = self._make_sending(ids)
         self._refill = Refill(
             store=stores.lanes,
@@ -101,7 +111,7 @@ class RunningEngine:
     def accepted(self, accepted: Sequence[Accepted]) -> None:
         """Take note of committed deliveries: they may be sent from now on."""
         for one in accepted:
-            if self._stopping or one.duplicate:
+            if self._stopping.begun or one.duplicate:
                 continue
             if one.deliveries:
                 self._payloads.put(one.event)
@@ -115,7 +125,7 @@ class RunningEngine:
 
     def wake(self, subscription: SubscriptionNumber) -> None:
         """Take note that rows of a lane are due earlier than the engine knows, or final."""
-        if not self._stopping:
+        if not self._stopping.begun:
             self._lanes.wake(subscription)
 
     def store_refused(self) -> None:
@@ -131,7 +141,7 @@ class RunningEngine:
 
         Returns it as recorded; raises ShuttingDown, StoreUnavailable, RelayIsPaused.
         """
-        if self._stopping:
+        if self._closed:
             raise ShuttingDown
         if not (self._upkeep.fresh and self._watch.writable):
             raise StoreUnavailable
@@ -151,14 +161,22 @@ class RunningEngine:
         return replace(sent.record.attempt, number=recorded.attempt_number)
 
     async def notify(self, tenant: TenantId | None) -> PassResult:
-        """Relay everything that is due now and may be sent; returns when that is settled."""
+        """Relay everything that is due now and may be sent; returns when that is settled.
+
+        Raises ShuttingDown.
+        """
         await self._upkeep.refresh()
+        if self._stopping.begun:
+            raise ShuttingDown
         one = Pass(tenant, self._clock)
-        self._passes.add(one)
         try:
-            return await one.run(self._stores.lanes, self._lanes, self._index)
+            async with asyncio.timeout(None) as end:
+                self._passes[one] = end
+                return await one.run(self._stores.lanes, self._lanes, self._index)
+        except TimeoutError:
+            raise ShuttingDown from None
         finally:
-            self._passes.discard(one)
+            self._passes.pop(one, None)
 
     def status(self) -> Sequence[EngineStatus]:
         """Return this engine and what it has in flight."""
@@ -180,26 +198,21 @@ class RunningEngine:
         loops.append(tasks.create_task(self._find_lanes()))
         return loops
 
+    def stop_taking(self, grace: float) -> None:
+        """Send nothing new; the stop that follows has ended `grace` seconds from now."""
+        self._stopping.begin(grace)
+        while self._passes:
+            self._passes.popitem()[1].reschedule(0)
+
     async def stop(self) -> None:
         """Stop cleanly.
 
         Nothing new is sent, what is in flight ends and is recorded, partitions are given
         back.
         """
-        self._stopping = True
-        self._lanes.forget()
-        try:
-            async with asyncio.timeout(self._config.stop_grace):
-                await self._senders.stop()
-                await self._recorder.flushed()
-                await self._stores.lanes.release(self._config.engine)
-        except TimeoutError as error:
-            self._telemetry.fault(
-                "engine.stopped_dirty",
-                error,
-                in_flight=self._lanes.in_flight,
-                unrecorded=self._recorder.unrecorded,
-            )
+        self.stop_taking(self._config.stop_grace)
+        self._closed = True
+        await self._stopping.finish()
 
     async def _find_lanes(self) -> None:
         # What is missed here for a fault of the store is found by the back-stop.
@@ -209,7 +222,7 @@ class RunningEngine:
             self._telemetry.fault("lanes.not_found", error)
 
     def _take(self) -> Taken | None:
-        if self._stopping:
+        if self._stopping.begun:
             return None
         # Nothing is sent on old control data (EC6), nor while results cannot be recorded (S6) or
         # pile up unrecorded (EC14).

@@ -27,6 +27,7 @@ class Senders:
         self._tasks = tasks
         self._count = 0
         self._busy = 0
+        self._running: set[asyncio.Task[None]] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._stopping = False
         self._quiet = asyncio.Event()
@@ -46,7 +47,9 @@ class Senders:
                 count -= 1
         while count > 0 and self._count < self._slots and not self._stopping:
             self._count += 1
-            self._tasks.create_task(self._run(), name=f"sender-{self._count}")
+            sender = self._tasks.create_task(self._run(), name=f"sender-{self._count}")
+            self._running.add(sender)
+            sender.add_done_callback(self._running.discard)
             count -= 1
 
     async def stop(self) -> None:
@@ -55,6 +58,12 @@ class Senders:
         for waiter in self._idle:
             if not waiter.done():
                 waiter.set_result(None)
+        await self._quiet.wait()
+
+    async def cut_off(self) -> None:
+        """Give up what is being sent; returns once it has ended."""
+        for sender in self._running:
+            sender.cancel()
         await self._quiet.wait()
 
     async def _run(self) -> None:
