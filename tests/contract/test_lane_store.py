@@ -141,6 +141,23 @@ async def test_settle_takes_those_that_are_old_enough(shelf: Shelf) -> None:
     assert (await shelf.shown(subscriber, rows[0])).state is DeliveryState.EXPIRED
 
 
+async def test_settle_leaves_a_manual_retry_at_any_age(shelf: Shelf) -> None:
+    subscriber, rows = await shelf.lane(2)
+    await shelf.record(subscriber, rows[0])
+    await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, rows[0].uid)
+    shelf.clock.advance(10)
+    expired = settlement(
+        shelf,
+        subscriber,
+        state=DeliveryState.EXPIRED,
+        reason=Reason.MAX_AGE,
+        min_age=Micros(10_000_000),
+    )
+    assert await shelf.stores.lanes.settle(expired) == 1
+    assert (await shelf.shown(subscriber, rows[0])).state is PENDING
+    assert await shelf.stores.lanes.settle(settlement(shelf, subscriber)) == 1
+
+
 async def test_settle_leaves_those_in_flight_and_stops_at_its_limit(shelf: Shelf) -> None:
     subscriber, rows = await shelf.lane(5)
     some = settlement(shelf, subscriber, excluding=(rows[0].seq, rows[3].seq), limit=2)

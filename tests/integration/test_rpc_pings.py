@@ -46,6 +46,22 @@ async def test_a_ping_that_fails_changes_nothing(served: Served, receiver: Recei
     assert len(receiver.requests) == 1
 
 
+async def test_a_new_receiver_that_is_gone_at_its_ping_is_not_disabled(
+    served: Served, receiver: Receiver
+) -> None:
+    receiver.status = 410
+    request = create(receiver.url)
+    request.skip_ping = False
+    made = (await served.subscriptions.CreateSubscription(request)).subscription
+
+    async def failed() -> bool:
+        return (await served.stores.deliveries.counts(None)).failed == 1
+
+    await until_async(failed)
+    await asyncio.sleep(0.05)
+    assert (await read(served, made.name)).state == pb.Subscription.STATE_ACTIVE
+
+
 @pytest.mark.parametrize("status", [200, 500])
 async def test_ping_answers_with_its_attempt(
     served: Served, receiver: Receiver, status: int

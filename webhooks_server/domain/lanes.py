@@ -47,7 +47,7 @@ class LaneRows:
 class Settlement:
     """Pending rows of a lane to be made final without an attempt.
 
-    All, or those that exist for `min_age` or longer.
+    All, or those that exist for `min_age` or longer and were not final before.
 
     Those in `excluding` stay as they are: their requests are in flight, and their records decide.
     """

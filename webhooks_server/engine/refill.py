@@ -97,7 +97,10 @@ class Refill:
         entry = self._index.get(lane.number)
         if entry is None or entry.max_age is None:
             return False
-        if not any(row.age >= entry.max_age and row.seq not in lane.out for row in rows):
+        if not any(
+            row.age >= entry.max_age and not row.final_before and row.seq not in lane.out
+            for row in rows
+        ):
             return False
         await self._store.settle(self._expiry(entry, lane))
         self._lanes.refill_failed(lane)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from webhooks_server.domain.delivery import Attempt, Recorded
+from webhooks_server.domain.delivery import Attempt, Recorded, Trigger
 from webhooks_server.domain.errors import (
     RelayIsPaused,
     ShuttingDown,
@@ -98,7 +98,7 @@ class RunningEngine:
         return Sending(
             config=self._config,
             relay=self._relay,
-            index=self._index,
+            may_send=lambda number: self._is_fit and self._index.sends(number),
             subscriptions=Subscriptions(
                 self._stores.subscriptions, self._index, self._config.user_agent
             ),
@@ -221,15 +221,17 @@ class RunningEngine:
         except WebhooksError as error:
             self._telemetry.fault("lanes.not_found", error)
 
+    @property
+    def _is_fit(self) -> bool:
+        """Whether a request may start, as far as this engine is concerned.
+
+        Not at a stop, on old control data (EC6), or where its result could not be recorded (S6).
+        """
+        return self._upkeep.fresh and self._watch.writable and not self._stopping.begun
+
     def _take(self) -> Taken | None:
-        if self._stopping.begun:
-            return None
-        # Nothing is sent on old control data (EC6), nor while results cannot be recorded (S6) or
-        # pile up unrecorded (EC14).
-        if (
-            not (self._upkeep.fresh and self._watch.writable)
-            or self._recorder.unrecorded >= 2 * self._config.slots
-        ):
+        # Nor is anything sent while results pile up unrecorded (EC14).
+        if not self._is_fit or self._recorder.unrecorded >= 2 * self._config.slots:
             self._held_back = True
             return None
         return self._lanes.take()
@@ -247,7 +249,8 @@ class RunningEngine:
             self._lanes.put_back(taken)
             return
         self._recorder.submit(sent.record, lambda answer: self._recorded(taken, answer))
-        if sent.disable is not None:
+        # The ping of a new subscription changes nothing (api.md 1.4).
+        if sent.disable is not None and row.delivery.trigger is not Trigger.PING:
             self._upkeep.disable(lane.number, sent.disable)
 
     def _recorded(self, taken: Taken, recorded: Recorded) -> None:

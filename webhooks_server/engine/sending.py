@@ -1,6 +1,7 @@
 """One delivery: load, sign, send, decide. What comes out is a record."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 from webhooks_server.domain.delivery import (
@@ -11,8 +12,8 @@ from webhooks_server.domain.delivery import (
     Reason,
     Record,
 )
-from webhooks_server.domain.ids import IdSource
-from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.errors import Unavailable
+from webhooks_server.domain.ids import IdSource, SubscriptionNumber
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.retry import Decision, Tried, decide
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
@@ -23,6 +24,7 @@ from webhooks_server.engine.config import EngineConfig
 from webhooks_server.ports import Clock, Relay, Telemetry
 
 JITTER = (0.8, 1.2)
+PAUSE_AFTER_FAULT = 0.25
 _NO_POLICY = RetryPolicy()
 
 
@@ -45,17 +47,17 @@ class Sending:
         *,
         config: EngineConfig,
         relay: Relay,
-        index: MatchIndex,
+        may_send: Callable[[SubscriptionNumber], bool],
         subscriptions: Subscriptions,
         payloads: Payloads,
         clock: Clock,
         ids: IdSource,
         telemetry: Telemetry,
     ) -> None:
-        """Take the collaborators."""
+        """Take the collaborators, and what tells whether a request to a subscription may start."""
         self._config = config
         self._relay = relay
-        self._index = index
+        self._may_send = may_send
         self._subscriptions = subscriptions
         self._payloads = payloads
         self._clock = clock
@@ -78,14 +80,21 @@ class Sending:
             recipient = await self._subscriptions.get(delivery.subscription)
             subscription = recipient.subscription
             event = await self._payloads.get(delivery.event_seq)
-            max_age = subscription.retry_policy.max_age
-            age = round((self._clock.monotonic() - created_at) * 1_000_000)
-            if not self._index.sends(delivery.subscription) or (max_age and age >= max_age):
-                return None
+            max_age = _max_age(delivery, subscription)
             now = self._clock.wall()
             request = recipient.request(event, delivery.uid, delivery.attempt_count + 1, now)
+            # No await between this and the send: what it tells must still be true then (EB3).
+            too_old = max_age is not None and self._age(created_at) >= max_age
+            if too_old or not self._may_send(delivery.subscription):
+                return None
             result = await self._relay.send(request)
+            age = self._age(created_at)
             return self.settle(delivery, subscription, request, result, partition, epoch, age)
+        except Unavailable as error:
+            # The store's trouble, not this delivery's (R7).
+            self._telemetry.fault("delivery.postponed", error, delivery=delivery.uid.hex())
+            await self._clock.sleep(PAUSE_AFTER_FAULT)
+            return None
         except Exception as error:  # noqa: BLE001
             self._telemetry.fault("delivery.broken", error, delivery=delivery.uid.hex())
             return self._broken(delivery, partition, epoch)
@@ -106,7 +115,7 @@ class Sending:
             _tried(delivery, result),
             random.uniform(*JITTER),  # noqa: S311
         )
-        decision = _within_age(decision, subscription.retry_policy.max_age, age)
+        decision = _within_age(decision, _max_age(delivery, subscription), age)
         self._telemetry.fact(
             "delivery.attempted",
             tenant=subscription.tenant,
@@ -121,6 +130,9 @@ class Sending:
         attempt = self._describe(request, result)
         record = self._record(delivery, partition, epoch, attempt, decision)
         return Sent(record=record, disable=decision.disable)
+
+    def _age(self, created_at: float) -> int:
+        return round((self._clock.monotonic() - created_at) * 1_000_000)
 
     def _describe(self, request: OutboundRequest, result: SendResult) -> Attempt:
         return Attempt(
@@ -188,6 +200,11 @@ def _tried(delivery: NewDelivery, result: SendResult) -> Tried:
         trigger=delivery.trigger,
         final_before=delivery.final_before,
     )
+
+
+def _max_age(delivery: NewDelivery, subscription: Subscription) -> Micros | None:
+    """Return the age at which a delivery expires; one that was final is retried at any age."""
+    return None if delivery.final_before else subscription.retry_policy.max_age
 
 
 def _within_age(decision: Decision, max_age: Micros | None, age: int) -> Decision:

@@ -81,11 +81,14 @@ class MemoryLanes(LaneStore):
         if not self._holds(settlement.partition, settlement.epoch):
             return 0
         now = self._rows.now()
-        oldest = now if settlement.min_age is None else now - settlement.min_age
+        by_age = settlement.min_age is not None
+        oldest = now - (settlement.min_age or 0)
         chosen = [
             one
             for one in self._pending(settlement)
-            if one.create_time <= oldest and one.row.seq not in settlement.excluding
+            if one.create_time <= oldest
+            and not (by_age and one.row.final_before)
+            and one.row.seq not in settlement.excluding
         ]
         for one in chosen[: settlement.limit]:
             one.row = finish(one.row, settlement.state, settlement.reason, now)

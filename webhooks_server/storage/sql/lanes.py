@@ -172,7 +172,9 @@ def _settle(connection: Connection, settlement: Settlement, engine: str, now: in
         .limit(settlement.limit)
     )
     if settlement.min_age is not None:
-        chosen = chosen.where(deliveries.c.create_time <= now - settlement.min_age)
+        chosen = chosen.where(
+            deliveries.c.create_time <= now - settlement.min_age, deliveries.c.final_before == 0
+        )
     return connection.execute(
         update(deliveries)
         .where(deliveries.c.seq.in_(chosen))
