@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from tests.harness.receiver import Receiver, Request
-from tests.harness.requests import publish, read, subscribe
+from tests.harness.requests import create, publish, read, subscribe
 from tests.harness.served import Served, refused
 from webhooks.v1 import subscription_pb2
 from webhooks.v1 import subscription_service_pb2 as pb
@@ -107,10 +107,15 @@ async def test_a_passphrase_needs_schemes_that_can_use_it(shared: Served) -> Non
 
 async def test_a_malformed_secret_is_refused_and_not_told(shared: Served) -> None:
     made = await subscribe(shared, "https://a.example/3")
-    for secret in ("whsec_!canary!", "canary", "canary canary"):
+    for secret in ("whsec_!canary!", "whsec_canary\u00e9", "canary", "canary canary"):
         request = pb.RotateSubscriptionSecretRequest(name=made.name, new_secret=secret)
         refusal = await refused(shared.subscriptions.RotateSubscriptionSecret(request))
         assert list(refusal.fields) == ["new_secret"]
+        assert "canary" not in repr(refusal)
+        config = subscription_pb2.SubscriptionConfig(secret=secret)
+        request_with_it = create("https://a.example/3", config=config)
+        refusal = await refused(shared.subscriptions.CreateSubscription(request_with_it))
+        assert list(refusal.fields) == ["subscription.config.secret"]
         assert "canary" not in repr(refusal)
 
 

@@ -149,6 +149,8 @@ def test_any_text_as_a_filter_is_parsed_or_refused(text: str) -> None:
         "https://example.com:8443/a?b=c",
         "https://xn--bcher-kva.example/",
         "https://93.184.216.34/",
+        f"https://{'a.' * 126}a/",
+        "https://[2001:db8::1]:8443/",
     ],
 )
 @pytest.mark.parametrize("policy", [DEVELOPMENT, PRODUCTION])
@@ -205,6 +207,9 @@ def test_urls_for_development(url: str) -> None:
         "https://[fe80::1%25eth0]/",
         "https://[v1.a]/",
         "https://[127.0.0.1]/",
+        "https://[::1]x/",
+        "https://x[::1]/",
+        f"https://{'a.' * 126}aa/",
         "https://a.localhost/",
         "https://localhost.localdomain/",
         "https://example.com/" + "a" * 2029,

@@ -1,5 +1,7 @@
 """The schedule, and what each answer means."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,3 +215,15 @@ NOW = Instant(1_784_548_800_000_000)  # 2026-07-20T12:00:00Z
 )
 def test_retry_after_header(value: str, wait: int | None) -> None:
     assert parse_retry_after(value, NOW) == wait
+
+
+@pytest.mark.parametrize("value", ["Mon Jul 20 12:01:00 2026", "Mon, 20 Jul 2026 12:01:00 -0000"])
+def test_a_retry_after_without_a_zone_is_universal_time(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        wait = parse_retry_after(value, NOW)
+    time.tzset()
+    assert wait == 60 * SECOND

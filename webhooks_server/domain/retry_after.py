@@ -1,6 +1,7 @@
 """The Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3)."""
 
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from webhooks_server.domain.times import DAY, Instant, Micros
@@ -23,6 +24,9 @@ def parse_retry_after(value: str, now: Instant) -> Micros | None:
 def _until(text: str, now: Instant) -> Micros | None:
     try:
         moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            # The old form of C, which names no zone, and -0000, which leaves it open.
+            moment = moment.replace(tzinfo=UTC)
         wait = moment.timestamp() * 1_000_000 - now
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -1,7 +1,6 @@
 """Signing secrets: made, checked, and never shown by accident."""
 
 import base64
-import binascii
 import re
 import secrets
 
@@ -52,7 +51,7 @@ def standard_key(secret: Secret) -> bytes | None:
         return None
     try:
         return base64.b64decode(text.removeprefix(PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
 
 

@@ -10,6 +10,8 @@ from webhooks_server.domain.values import value
 _THIS_MACHINE = "must not name this machine"
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|20|7[fF])")
+_BRACKETS = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
+_LONGEST_NAME = 253
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _LOOPBACK_NAME = "localhost"
 _LOOPBACK_SUFFIXES = (".localhost", ".localdomain")
@@ -54,6 +56,8 @@ def _parts_problem(parts: SplitResult, port: int | None, policy: UrlPolicy) -> s
     if not host:
         return "must name a host"
     if "[" in parts.netloc:
+        if _BRACKETS.fullmatch(parts.netloc) is None:
+            return "must have nothing but a port beside its brackets"
         return _bracket_problem(host, policy)
     return _host_problem(host, policy)
 
@@ -92,6 +96,8 @@ def _address_problem(
 
 
 def _host_name_problem(host: str) -> str | None:
+    if len(host) > _LONGEST_NAME:
+        return f"must name a host of at most {_LONGEST_NAME} characters"
     labels = host.split(".")
     if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004
         return "must name a host by an address or by a full domain name"
