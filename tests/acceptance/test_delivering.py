@@ -9,7 +9,7 @@ from dataclasses import replace
 from standardwebhooks.webhooks import Webhook
 
 from tests.harness.receiver import Receiver
-from tests.harness.waiting import until
+from tests.harness.waiting import until, until_async
 from tests.harness.world import World
 from webhooks_server.domain.delivery import Delivery, DeliveryState, Outcome, Trigger
 from webhooks_server.domain.event import Event, Publish
@@ -367,7 +367,37 @@ async def test_a_fan_out_reaches_everybody_once(world: World, receiver: Receiver
     assert len(receiver.requests) == 1200
 
 
-async def test_a_poison_delivery_is_quarantined_and_blocks_nobody(
+async def test_a_poison_delivery_is_quarantined(world: World, receiver: Receiver) -> None:
+    """Its URL is one that the front door refuses: nothing can be sent there, ever."""
+    poison = await world.subscribe("http://127.0.0.1:9/\u00e9")
+    await world.subscribe(receiver.url)
+    async with world.engine() as engine:
+        accepted = await world.publish(engine)
+        (uid,) = [one.uid for one in accepted.deliveries if one.subscription == poison.number]
+
+        async def read() -> Delivery:
+            return await world.stores.deliveries.get(DEFAULT_TENANT, poison.id, uid, full=False)
+
+        for count in (1, 2, 3):
+
+            async def attempted(count: int = count) -> bool:
+                return (await read()).attempt_count == count
+
+            await until_async(attempted)
+            if count < 3:
+                assert (await read()).state is DeliveryState.PENDING
+                # By hand, since the next one would come seconds later.
+                await world.stores.deliveries.retry(DEFAULT_TENANT, poison.id, uid)
+                engine.wake(poison.number)
+        await receiver.got(1)
+        await world.settled()
+    found = await read()
+    assert (found.state, found.state_reason) == (DeliveryState.FAILED, "quarantined")
+    assert found.last_attempt is not None
+    assert found.last_attempt.outcome is Outcome.INTERNAL
+
+
+async def test_a_delivery_whose_event_is_gone_blocks_nobody(
     world: World, receiver: Receiver
 ) -> None:
     await world.subscribe(receiver.url, "a")
