@@ -97,7 +97,14 @@ def whsec(size: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "text", [whsec(24), whsec(64), "eightchr", "~" * 256, new_signing_secret().reveal()]
+    "text",
+    [
+        whsec(24),
+        whsec(64),
+        "eightchr",
+        "~" * 256,
+        pytest.param(new_signing_secret().reveal(), id="made"),
+    ],
 )
 def test_good_secrets(text: str) -> None:
     assert signing_secret_problem(text) is None
