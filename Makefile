@@ -24,8 +24,8 @@ setup: $(SETUP) ## Make .venv from the hash-locked requirements
 run: $(SETUP) ## Start a server with the default settings
 	@exec $(BIN)/webhooks-server serve
 
-test: $(SETUP) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(SETUP) ## Run the tests, two at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(SETUP) $(GENERATE) ## Run everything that must hold before a change lands
 	@failed=; \

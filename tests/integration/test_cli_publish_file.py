@@ -17,7 +17,16 @@ import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
 
-from tests.harness.command_line import Finished, Serving, finish, run, send_signal, serving, start
+from tests.harness.command_line import (
+    WITHIN,
+    Finished,
+    Serving,
+    finish,
+    run,
+    send_signal,
+    serving,
+    start,
+)
 from tests.harness.receiver import Receiver, open_receiver
 from webhooks_server.domain.ids import DEFAULT_TENANT
 from webhooks_server.domain.secrets import Secret
@@ -192,18 +201,22 @@ async def test_lines_from_a_pipe_go_out_while_it_stays_open(
     for number in range(3):
         process.stdin.write(f'{{"event_type":"piped","data":{number}}}\n'.encode())
         await process.stdin.drain()
-        await receiver.got(number + 1)
+        await receiver.got(number + 1, within=WITHIN)
     published = await finish(process)
 
     assert published.out == "accepted 3, duplicate 0, refused 0\n"
 
 
-async def test_an_interrupted_pipe_says_what_was_published(server: Serving) -> None:
+async def test_an_interrupted_pipe_says_what_was_published(
+    server: Serving, receiver: Receiver
+) -> None:
+    await subscribe(server, receiver.url, "interrupted")
     process = await start("publish", "--file", "-", "--server", server.address)
     assert process.stdin is not None
     process.stdin.write(b'{"event_type":"interrupted"}\n{"event_type":')
     await process.stdin.drain()
-    await asyncio.sleep(1.5)
+    await receiver.got(1, within=WITHIN)
+    await asyncio.sleep(0.3)  # for the answer, which may come after the delivery
     send_signal(process, signal.SIGINT)
     published = await finish(process)
 
@@ -245,7 +258,7 @@ async def test_a_server_that_restarts_meanwhile_gets_every_event_once(
         process = await start("publish", "--file", "-", "--server", server.address)
         assert process.stdin is not None
         await write_lines(process.stdin, range(10))
-        await receiver.got(10)
+        await receiver.got(10, within=WITHIN)
     # Nobody serves now: what comes is tried until somebody does.
     await write_lines(process.stdin, range(10, 20))
     await asyncio.sleep(0.5)
