@@ -62,3 +62,10 @@ def test_the_compiler_gets_a_python_that_it_has_wheels_for(
         assert last == f"{tmp_path}/{chosen} -m venv --clear .venv-generate"
     else:
         assert last.startswith("Python 3.11, 3.12 or 3.13 is needed")
+
+
+def test_what_is_run_may_keep_its_compiled_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    shown = run_make("--eval=show:; @env", "show").stdout
+    assert "PATH=" in shown
+    assert "PYTHONDONTWRITEBYTECODE" not in shown
