@@ -1,11 +1,14 @@
 """ports.ControlStore, sentence by sentence."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
 import pytest
 
 from tests.harness.shelf import OTHER_TENANT, Shelf, event, publish_of
 from webhooks_server.domain.audit import AuditReport
 from webhooks_server.domain.delivery import DeliveryState
-from webhooks_server.domain.ids import DEFAULT_TENANT, Version
+from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId, Version, delivery_id
 from webhooks_server.domain.subscription import RelayPause
 
 
@@ -85,6 +88,89 @@ async def test_audit_counts_what_fan_outs_owe(shelf: Shelf) -> None:
     assert [one.fan_out for one in accepted] == [False, False, True]
     report = await shelf.stores.control.audit(None)
     assert (report.events, report.deliveries, report.violations) == (3, 1000, ())
+
+
+async def hold_by_pause(shelf: Shelf, tenant: str) -> None:
+    await shelf.stores.control.pause_relay(tenant, "repairs")
+
+
+async def change(shelf: Shelf, **changes: object) -> None:
+    await shelf.stores.subscriptions.update(
+        DEFAULT_TENANT,
+        SubscriptionId("sub"),
+        lambda one: replace(one, **changes),  # type: ignore[arg-type]
+    )
+
+
+async def stuck(shelf: Shelf) -> Sequence[str]:
+    return (await shelf.stores.control.audit(None)).violations
+
+
+async def test_audit_names_the_first_due_delivery_of_a_lane_that_stands_still(shelf: Shelf) -> None:
+    """EC12."""
+    subscriber, rows = await shelf.lane(3)
+    await shelf.record(subscriber, rows[0], state=DeliveryState.PENDING, due_in=9)
+    shelf.clock.advance(299)
+    assert await stuck(shelf) == ()
+    shelf.clock.advance(3)
+    name = delivery_id(rows[1].uid)
+    assert await stuck(shelf) == (
+        f"delivery {name} has been due for 302 s, and nothing holds it back",
+    )
+    assert (await shelf.stores.control.audit(OTHER_TENANT)).violations == ()
+    # Its lane goes on: the others have their turn soon.
+    await shelf.record(subscriber, rows[0])
+    assert await stuck(shelf) == ()
+    shelf.clock.advance(302)
+    assert len(await stuck(shelf)) == 1
+    await shelf.record(subscriber, rows[1])
+    await shelf.record(subscriber, rows[2], state=DeliveryState.PENDING, due_in=3_600_000_000)
+    shelf.clock.advance(3599)
+    assert await stuck(shelf) == ()
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda shelf: hold_by_pause(shelf, ""),
+        lambda shelf: hold_by_pause(shelf, "default"),
+        lambda shelf: change(shelf, paused=True),
+        lambda shelf: change(shelf, active=False),
+    ],
+    ids=["relay", "tenant", "subscription", "inactive"],
+)
+async def test_audit_does_not_name_what_is_held(
+    shelf: Shelf, hold: Callable[[Shelf], Awaitable[None]]
+) -> None:
+    await shelf.lane()
+    shelf.clock.advance(302)
+    assert len(await stuck(shelf)) == 1
+    await hold(shelf)
+    shelf.clock.advance(302)
+    assert await stuck(shelf) == ()
+
+
+async def test_audit_names_what_still_waits_for_a_deleted_subscription(shelf: Shelf) -> None:
+    subscriber, (row,) = await shelf.lane()
+    await hold_by_pause(shelf, "")
+    shelf.clock.advance(302)
+    await shelf.stores.subscriptions.delete(DEFAULT_TENANT, subscriber.id)
+    assert await stuck(shelf) == ()
+    shelf.clock.advance(302)
+    (violation,) = await stuck(shelf)
+    assert violation.startswith(f"delivery {delivery_id(row.uid)} is pending, but its subscription")
+    await shelf.record(subscriber, row)
+
+
+async def test_audit_counts_a_retry_by_hand_from_when_it_was_asked_for(shelf: Shelf) -> None:
+    subscriber, row = await shelf.one_delivery()
+    await shelf.record(subscriber, row)
+    shelf.clock.advance(302)
+    await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, row.uid)
+    assert await stuck(shelf) == ()
+    shelf.clock.advance(302)
+    assert len(await stuck(shelf)) == 1
+    await shelf.stores.deliveries.cancel(DEFAULT_TENANT, subscriber.id, row.uid)
 
 
 async def test_the_server_key_stays(shelf: Shelf) -> None:

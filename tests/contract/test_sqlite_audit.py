@@ -2,17 +2,23 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
 
-from tests.harness.shelf import Shelf, StandingClock
+from tests.harness.shelf import Shelf, StandingClock, event, publish_of
 from webhooks_server.domain.audit import Backup
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery
-from webhooks_server.domain.errors import StoreUnavailable
+from webhooks_server.domain.errors import (
+    DatabaseDamaged,
+    ServerOverloaded,
+    StoreUnavailable,
+    TooMuchToRead,
+)
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventId, delivery_id
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.storage.sql import SqliteConfig, open_sqlite
+from webhooks_server.storage.sql import SqliteConfig, backup, connection, long_reads, open_sqlite
 
 # As a copy by hand may leave it.
 WITHOUT_CONSTRAINTS = """
@@ -149,8 +155,8 @@ async def test_a_backup_made_while_others_write_is_whole(sqlite: Shelf, tmp_path
     async with open_sqlite(config, index, clock) as opened:
         shelf = Shelf(opened.stores, clock, index)
         await shelf.audited()
-        event = await opened.stores.events.get(DEFAULT_TENANT, EventId("before"))
-        assert event.delivery_count == 1
+        stored = await opened.stores.events.get(DEFAULT_TENANT, EventId("before"))
+        assert stored.delivery_count == 1
 
 
 def restore(made: Backup, backups: Path, directory: Path) -> Path:
@@ -162,6 +168,75 @@ def restore(made: Backup, backups: Path, directory: Path) -> Path:
     directory.mkdir()
     backup.rename(directory / "webhooks.db")
     return directory
+
+
+async def test_what_is_written_meanwhile_does_not_begin_a_backup_anew(
+    sqlite: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One page at a time, so that there are many more commits than a copy can begin anew."""
+    monkeypatch.setattr(backup, "_PAGES_BETWEEN_LOOKS", 1)
+    large = [event(f"e{number}", payload=bytes(8000)) for number in range(300)]
+    await sqlite.stores.events.append(publish_of(*large))
+    making = asyncio.ensure_future(sqlite.stores.control.backup())
+    beside = 0
+    async with asyncio.timeout(20):
+        while not making.done():
+            await sqlite.publish(f"beside-{beside}")
+            beside += 1
+    with sqlite3.connect((await making).path) as copy:
+        (found,) = copy.execute("SELECT count(*) FROM events").fetchone()
+    copy.close()
+    assert beside > 2
+    assert found <= 301
+
+
+@pytest.mark.parametrize("what", ["audit", "backup"])
+async def test_a_read_that_takes_too_long_is_refused_for_good(
+    sqlite: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A repetition would take as long: so it is not an error that says, try again."""
+    monkeypatch.setattr(connection, "_STEPS_BETWEEN_LOOKS", 1)
+    monkeypatch.setattr(long_reads, "LONGEST_SECONDS", 0.0)
+    await sqlite.publish("e1")
+    with pytest.raises(TooMuchToRead, match=f"{what} of this database takes longer"):
+        await long_read(sqlite, what)
+    assert not list((tmp_path / "data").glob("backups/*"))
+
+
+def long_read(shelf: Shelf, what: str) -> Awaitable[object]:
+    control = shelf.stores.control
+    return control.backup() if what == "backup" else control.audit(None)
+
+
+@pytest.mark.parametrize("what", ["audit", "backup"])
+async def test_a_second_long_read_is_refused(sqlite: Shelf, what: str) -> None:
+    first = asyncio.ensure_future(sqlite.stores.control.audit(None))
+    await asyncio.sleep(0)
+    with pytest.raises(ServerOverloaded, match="runs already"):
+        await long_read(sqlite, what)
+    await first
+    await long_read(sqlite, what)
+
+
+async def test_a_backup_of_what_is_damaged_leaves_nothing(sqlite: Shelf, tmp_path: Path) -> None:
+    await sqlite.subscribe("sub")
+    with sqlite3.connect(tmp_path / "data" / "webhooks.db") as stranger:
+        stranger.execute("PRAGMA writable_schema = ON")
+        stranger.execute("UPDATE sqlite_master SET rootpage = 3 WHERE name = 'tenants'")
+    stranger.close()
+    with pytest.raises(DatabaseDamaged):
+        await sqlite.stores.control.backup()
+    assert list((tmp_path / "data" / "backups").iterdir()) == []
+
+
+async def test_a_backup_removes_what_one_before_it_did_not_finish(
+    sqlite: Shelf, tmp_path: Path
+) -> None:
+    backups = tmp_path / "data" / "backups"
+    backups.mkdir()
+    (backups / "20270115T080000.000000Z.part").write_bytes(b"of a server that was killed")
+    made = await sqlite.stores.control.backup()
+    assert [str(one) for one in backups.iterdir()] == [made.path]
 
 
 async def test_a_backup_that_cannot_be_written_leaves_nothing(

@@ -22,6 +22,7 @@ from webhooks_server.domain.errors import (
     StoreConflict,
     StoreUnavailable,
     SubscriptionIsDisabled,
+    TooMuchToRead,
     Violation,
     invalid,
 )
@@ -124,6 +125,7 @@ TABLE = [
         "PreconditionFailure",
         {"subject": "a/b"},
     ),
+    (TooMuchToRead(), Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", "", {}),
     (StoreUnavailable(), Code.UNAVAILABLE, "STORE_UNAVAILABLE", "RetryInfo", {}),
     (ServerOverloaded(), Code.UNAVAILABLE, "SERVER_OVERLOADED", "RetryInfo", {}),
 ]

@@ -155,6 +155,12 @@ class NotSupported(PreconditionFailed):
     reason = "NOT_SUPPORTED"
 
 
+class TooMuchToRead(WebhooksError):
+    """There is more to be read for this than the server has time for."""
+
+    reason = "QUOTA_EXCEEDED"
+
+
 class Unavailable(WebhooksError):
     """The server cannot do this right now; try again."""
 

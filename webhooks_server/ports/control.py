@@ -99,14 +99,17 @@ class ControlStore(Protocol):
     async def audit(self, tenant: TenantId | None) -> AuditReport:
         """Count every row in one snapshot and list what contradicts I9 and its sisters.
 
-        At most 20 violations.
+        Among it the first delivery of each lane that has been due for 5 minutes, while nothing held
+        the lane and nothing of it was attempted (EC12). At most 20 violations.
+
+        Raises TooMuchToRead where that takes too long, ServerOverloaded where another one runs.
         """
         ...
 
     async def backup(self) -> Backup:
         """Copy the database while it runs.
 
-        Raises NotSupported where the store has tools of its own for that.
+        Raises NotSupported where the store has tools of its own for that, else as audit() does.
         """
         ...
 

@@ -19,6 +19,7 @@ from webhooks_server.domain.errors import (
     ResourceError,
     ResourceExists,
     StoreConflict,
+    TooMuchToRead,
     Unavailable,
     WebhooksError,
 )
@@ -40,6 +41,7 @@ _CODES: Mapping[type[WebhooksError], grpc.StatusCode] = {
     EtagMismatch: grpc.StatusCode.ABORTED,
     StoreConflict: grpc.StatusCode.ABORTED,
     PreconditionFailed: grpc.StatusCode.FAILED_PRECONDITION,
+    TooMuchToRead: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
 _CONFLICT_DELAY = 0.1

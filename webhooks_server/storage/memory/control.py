@@ -1,14 +1,19 @@
 """The control data in memory, and the count of everything."""
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
 from typing_extensions import override
 
-from webhooks_server.domain.audit import AuditReport, Backup
+from webhooks_server.domain.audit import AuditReport, Backup, stuck_since
 from webhooks_server.domain.delivery import DeliveryState
 from webhooks_server.domain.errors import NotSupported
-from webhooks_server.domain.ids import TenantId
-from webhooks_server.domain.subscription import RelayPause
+from webhooks_server.domain.ids import SubscriptionNumber, TenantId, delivery_id
+from webhooks_server.domain.subscription import RelayPause, State
+from webhooks_server.domain.times import SECOND, Instant
 from webhooks_server.ports import ControlStore
-from webhooks_server.storage.memory.rows import Rows
+from webhooks_server.storage.memory.rows import Rows, StoredDelivery
+from webhooks_server.storage.transitions import DeliveryRow
 
 
 class MemoryControl(ControlStore):
@@ -61,8 +66,40 @@ class MemoryControl(ControlStore):
             cancelled=states.count(DeliveryState.CANCELLED),
             expired=states.count(DeliveryState.EXPIRED),
             attempts=attempts,
-            violations=tuple(sentence for sentence, holds in checks.items() if not holds),
+            violations=(
+                *(sentence for sentence, holds in checks.items() if not holds),
+                *self._stuck(deliveries),
+            ),
         )
+
+    def _stuck(self, deliveries: Sequence[StoredDelivery]) -> Iterator[str]:
+        """Name the first due delivery of each lane that stands still (EC12)."""
+        rows = self._rows
+        now = rows.now()
+        since = stuck_since(now, rows.opened)
+        lanes: defaultdict[SubscriptionNumber, list[StoredDelivery]] = defaultdict(list)
+        for one in deliveries:
+            lanes[one.subscription].append(one)
+        for number, lane in lanes.items():
+            waiting = [one for one in lane if one.row.state is DeliveryState.PENDING]
+            if not waiting or any(_moved(one.row, since) for one in lane):
+                continue
+            first = min(waiting, key=_due)
+            subscription = rows.subscriptions[number]
+            if max(_due(first), subscription.update_time) >= since:
+                continue
+            name = delivery_id(first.row.uid)
+            if subscription.deleted:
+                yield (
+                    f"delivery {name} is pending, but its subscription was deleted, and its lane"
+                    " stands still"
+                )
+            elif subscription.state is State.ACTIVE and not self._is_paused(subscription.tenant):
+                waited = (now - _due(first)) // SECOND
+                yield f"delivery {name} has been due for {waited} s, and nothing holds it back"
+
+    def _is_paused(self, tenant: TenantId) -> bool:
+        return bool({"", tenant} & self._rows.pauses.keys())
 
     @override
     async def backup(self) -> Backup:
@@ -75,3 +112,13 @@ class MemoryControl(ControlStore):
     @override
     async def ready(self) -> bool:
         return True
+
+
+def _due(delivery: StoredDelivery) -> int:
+    return delivery.row.next_attempt_time or 0
+
+
+def _moved(row: DeliveryRow, since: Instant) -> bool:
+    if row.state is DeliveryState.PENDING:
+        return row.attempt_count > 0 and row.due_time >= since
+    return (row.complete_time or 0) >= since

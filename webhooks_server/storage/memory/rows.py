@@ -86,6 +86,7 @@ class Rows:
 
     def __init__(self, clock: StoreClock) -> None:
         self.now = clock.now
+        self.opened = clock.now()
         self.version = Version(0)
         self.subscriptions: dict[SubscriptionNumber, Subscription] = {}
         self.subscription_numbers: dict[tuple[TenantId, SubscriptionId], SubscriptionNumber] = {}

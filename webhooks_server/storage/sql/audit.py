@@ -9,9 +9,13 @@ from sqlalchemy import Connection, RowMapping, TextClause, text
 from webhooks_server.domain.audit import AuditReport
 from webhooks_server.domain.delivery import DeliveryState
 from webhooks_server.domain.ids import TenantId, delivery_id
+from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.connection import begin_snapshot
 
+Arguments = dict[str, str | int | None]
+
 MOST_VIOLATIONS = 20
+NEVER = Instant(0)
 
 _EVENTS = text("""
     SELECT count(*) AS events, coalesce(sum(matched_count = 0), 0) AS unmatched
@@ -35,7 +39,37 @@ class _Check:
     query: TextClause
 
 
+# The first due delivery of each lane, unless another one of the lane was attempted or settled since
+# (EC12): who has many waits long, and is not stuck.
+_STANDING = """
+    SELECT first.uid, (:now - due) / 1000000 AS seconds FROM (
+      SELECT uid, subscription, min(CASE due_time WHEN 0 THEN retry_time ELSE due_time END) AS due
+      FROM deliveries WHERE state = 1 AND (:tenant IS NULL OR tenant = :tenant)
+      GROUP BY subscription) AS first
+    JOIN subscriptions ON number = subscription
+    WHERE due < :since AND update_time < :since
+      AND NOT EXISTS (
+        SELECT 1 FROM deliveries AS moved WHERE moved.subscription = number
+        AND (moved.complete_time >= :since
+             OR moved.state = 1 AND moved.attempt_count > 0 AND moved.due_time >= :since))
+      AND {condition}
+    LIMIT :most
+"""
 _CHECKS = (
+    _Check(
+        sentence="delivery {delivery} has been due for {seconds} s, and nothing holds it back",
+        query=text(
+            _STANDING.format(
+                condition="deleted = 0 AND state = 1 AND NOT EXISTS (SELECT 1 FROM relay_pauses"
+                " WHERE relay_pauses.tenant IN ('', subscriptions.tenant))"
+            )
+        ),
+    ),
+    _Check(
+        sentence="delivery {delivery} is pending, but its subscription was deleted, and its lane"
+        " stands still",
+        query=text(_STANDING.format(condition="deleted = 1")),
+    ),
     _Check(
         sentence="event tenants/{tenant}/events/{id} matched {matched} subscriptions, but has"
         " {found} first deliveries, and its fan-out owes {owed}",
@@ -165,14 +199,24 @@ _CHECKS = (
 )
 
 
-def count_everything(connection: Connection, tenant: TenantId | None) -> AuditReport:
-    """Count all rows, or those of one tenant, and name what should not be."""
+def count_everything(
+    connection: Connection,
+    tenant: TenantId | None,
+    *,
+    now: Instant = NEVER,
+    since: Instant = NEVER,
+) -> AuditReport:
+    """Count all rows, or those of one tenant, and name what should not be.
+
+    With stuck_since() also what is stuck; without, no server runs.
+    """
     begin_snapshot(connection)
-    arguments = {"tenant": tenant}
+    arguments: Arguments = {"tenant": tenant}
     events, unmatched = connection.execute(_EVENTS, arguments).one()
     states: dict[int, int] = dict(connection.execute(_DELIVERIES, arguments).all())
     attempts = connection.execute(_ATTEMPTS, arguments).scalar_one()
-    violations = tuple(_violations(connection, tenant))
+    checked = arguments | {"now": now, "since": since, "most": MOST_VIOLATIONS}
+    violations = tuple(_violations(connection, checked))
     return AuditReport(
         events=events,
         unmatched_events=unmatched,
@@ -187,8 +231,7 @@ def count_everything(connection: Connection, tenant: TenantId | None) -> AuditRe
     )
 
 
-def _violations(connection: Connection, tenant: TenantId | None) -> Iterator[str]:
-    arguments = {"tenant": tenant, "most": MOST_VIOLATIONS}
+def _violations(connection: Connection, arguments: Arguments) -> Iterator[str]:
     for check in _CHECKS:
         for row in connection.execute(check.query, arguments).mappings():
             yield check.sentence.format_map(_Named(row))

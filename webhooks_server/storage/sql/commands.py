@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from webhooks_server.domain.audit import AuditReport, Backup
 from webhooks_server.domain.errors import DatabaseDamaged
+from webhooks_server.domain.ids import TenantId
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.audit import count_everything
 from webhooks_server.storage.sql.backup import copy_database
@@ -33,23 +34,27 @@ def backup_sqlite(data_dir: Path) -> Backup:
         return copy_database(connection, config.backups, _database_time(connection))
 
 
-def audit_sqlite(data_dir: Path) -> AuditReport:
-    """Count everything in a database; raises StartError."""
+def audit_sqlite(data_dir: Path, tenant: TenantId | None = None) -> AuditReport:
+    """Count everything in a database, or what one tenant has; raises StartError."""
     config = SqliteConfig(data_dir=data_dir, migrate=False)
     with _opened(config) as connection:
         check_schema(connection, config)
-        return count_everything(connection, None)
+        return count_everything(connection, tenant)
 
 
 @contextmanager
 def _opened(config: SqliteConfig) -> Iterator[Connection]:
     database = config.database
-    with hold_lock(config.data_dir):
-        if not database.exists():
-            raise DatabaseDamaged(f"there is no database in {config.data_dir}")
-        with start_errors(database), reader_engine(database).connect() as connection:
-            check_whole(connection, database)
-            yield connection
+    # Before the lock, which would make the directory.
+    if not database.exists():
+        raise DatabaseDamaged(f"there is no database in {config.data_dir}")
+    with (
+        hold_lock(config.data_dir),
+        start_errors(database),
+        reader_engine(database).connect() as connection,
+    ):
+        check_whole(connection, database)
+        yield connection
 
 
 def _database_time(connection: Connection) -> Instant:

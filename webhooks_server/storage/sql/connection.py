@@ -68,7 +68,7 @@ def memory_engine() -> Engine:
 
 
 def begin_snapshot(connection: Connection) -> None:
-    """Let all that a reader reads from now on come from one snapshot."""
+    """Let all that a reader reads from now on come from one snapshot: that of its first read."""
     _execute(connection, "BEGIN")
 
 
@@ -80,9 +80,12 @@ def run_pragma(connection: Connection, pragma: str) -> object:
 
 def limit_time(connection: Connection, deadline: float) -> None:
     """Interrupt whatever statement runs past a moment of time.monotonic()."""
-    driver_of(connection).set_progress_handler(
-        lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS
-    )
+    limit_driver_time(driver_of(connection), deadline)
+
+
+def limit_driver_time(driver: sqlite3.Connection, deadline: float) -> None:
+    """Do the same to a connection of the driver's own."""
+    driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
 
 
 def check_durable(connection: Connection) -> None:
