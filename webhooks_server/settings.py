@@ -73,17 +73,18 @@ class _Environment(BaseSettings):
         """Yield every setting as it holds; a secret shows as asterisks."""
         for field in type(self).model_fields:
             yield Effective(
-                variable=variable(field), value=self._text(field), source=self._source(field)
+                variable=variable(field), value=self._text(field), source=self.source(field)
             )
+
+    def source(self, field: str) -> Source:
+        """Tell where a setting's value comes from."""
+        if field in self._options:
+            return "option"
+        return "environment" if field in self.model_fields_set else "default"
 
     def _text(self, field: str) -> str:
         value = getattr(self, field)
         return str(value).lower() if isinstance(value, bool) else str(value)
-
-    def _source(self, field: str) -> Source:
-        if field in self._options:
-            return "option"
-        return "environment" if field in self.model_fields_set else "default"
 
 
 class ClientSettings(_Environment):

@@ -84,6 +84,44 @@ async def test_where_no_server_runs_the_command_makes_the_backup(tmp_path: Path)
     assert (audited.json["events"], audited.json["violations"]) == (1, [])
 
 
+async def test_a_data_directory_given_as_an_option_outranks_a_server_in_a_variable(
+    tmp_path: Path,
+) -> None:
+    """Else the backup would be one of another database, without a word."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    await run("migrate", "--data-dir", str(mine))
+    async with serving(other) as server:
+        variables = {"WEBHOOKS_SERVER": server.address}
+        made, counted, refused = await asyncio.gather(
+            run("backup", "--json", "--data-dir", str(mine), variables=variables),
+            run("audit", "--json", "--data-dir", str(mine), variables=variables),
+            run("audit", "--data-dir", str(mine), "--server", server.address),
+        )
+
+    assert Path(str(made.json["path"])).parent == mine / "backups"
+    assert counted.json["violations"] == []
+    assert not (other / "backups").exists()
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "give one of them" in refused.err
+
+
+async def test_audit_of_a_data_directory_whether_a_server_runs_on_it_or_not(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    where = ("audit", "--json", "--data-dir", str(data))
+    async with serving(data) as server:
+        await run("publish", "a", "{}", "--server", server.address)
+        beside = await run(*where)
+    alone, of_another = await asyncio.gather(run(*where), run(*where, "--tenant", "other"))
+
+    assert (beside.json["events"], beside.json["violations"]) == (1, [])
+    assert alone.json == beside.json
+    assert of_another.json["events"] == 0
+
+
+def names_in(directory: Path) -> list[str]:
+    return [one.name for one in directory.iterdir()]
+
+
 def size_of(path: object) -> int:
     return Path(str(path)).stat().st_size
 
@@ -96,10 +134,12 @@ def events_of(path: object) -> list[str]:
 
 
 async def test_a_backup_of_nothing_is_one_clear_line(tmp_path: Path) -> None:
-    made = await run("backup", "--data-dir", str(tmp_path))
+    for directory in (tmp_path, tmp_path / "misspelt"):
+        made = await run("backup", "--data-dir", str(directory))
 
-    assert made.status == 1
-    assert made.err == f"webhooks-server: there is no database in {tmp_path}\n"
+        assert made.status == 1
+        assert made.err == f"webhooks-server: there is no database in {directory}\n"
+    assert names_in(tmp_path) == []
 
 
 async def test_a_damaged_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
