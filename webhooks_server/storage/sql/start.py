@@ -7,6 +7,8 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from webhooks_server.domain.errors import DatabaseDamaged, SchemaMismatch, StartError
+from webhooks_server.domain.ids import DEFAULT_TENANT
+from webhooks_server.domain.subscription import PARTITIONS
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.config import LARGEST_QUICK_CHECK, SqliteConfig
 from webhooks_server.storage.sql.connection import (
@@ -17,8 +19,27 @@ from webhooks_server.storage.sql.connection import (
 )
 from webhooks_server.storage.sql.files import sync_directory
 from webhooks_server.storage.sql.migrating import upgrade
-from webhooks_server.storage.sql.schema import REVISIONS, alembic_version, control, metadata
-from webhooks_server.storage.sql.seed import insert_first_rows
+from webhooks_server.storage.sql.schema import (
+    REVISIONS,
+    alembic_version,
+    control,
+    metadata,
+    partitions,
+    server_keys,
+    tenants,
+)
+from webhooks_server.storage.sql.seed import PAGE_KEY, insert_first_rows
+
+# Without them nothing would be sent, or no page token read, and no error would tell.
+_FIRST_ROWS = {
+    "control": (select(func.count()).select_from(control), 1),
+    "partitions": (
+        select(func.count()).where(partitions.c.id.between(0, PARTITIONS - 1)),
+        PARTITIONS,
+    ),
+    "server_keys": (select(func.count()).where(server_keys.c.name == PAGE_KEY), 1),
+    "tenants": (select(func.count()).where(tenants.c.id == DEFAULT_TENANT), 1),
+}
 
 
 def prepare_database(config: SqliteConfig, now: Instant) -> None:
@@ -121,12 +142,13 @@ def _check_complete(
                 f"{database} is damaged: the table {table.name} lacks"
                 f" {', '.join(sorted(missing))}; restore a backup"
             )
-    rows = connection.execute(select(func.count()).select_from(control)).scalar_one()
+    for name, (query, wanted) in _FIRST_ROWS.items():
+        rows = connection.execute(query).scalar_one()
+        if rows != wanted:
+            raise DatabaseDamaged(
+                f"{database} is damaged: {name} has {rows} rows, not {wanted}; restore a backup"
+            )
     connection.rollback()
-    if rows != 1:
-        raise DatabaseDamaged(
-            f"{database} is damaged: control has {rows} rows, not one; restore a backup"
-        )
 
 
 def _check_nothing_left(database: Path) -> None:
