@@ -249,6 +249,25 @@ async def test_nothing_new_is_sent_after_a_delete(world: World, receiver: Receiv
         assert len(receiver.requests) == seen
 
 
+async def test_nothing_is_sent_after_a_delete_that_the_engine_has_not_heard_of(
+    world: World, receiver: Receiver
+) -> None:
+    """There is no secret any more to sign it with."""
+    subscription = await world.subscribe(receiver.url)
+    async with world.engine(beat_interval=60, backstop_interval=60) as engine:
+        # The first beat is over then.
+        await asyncio.sleep(0.1)
+        accepted = await world.publish(None)
+        await world.stores.subscriptions.delete(DEFAULT_TENANT, subscription.id)
+        engine.accepted([accepted])
+        await asyncio.sleep(0.1)
+        assert await world.pending() == 1
+        engine.changed()
+        await world.settled()
+    assert receiver.requests == []
+    assert (await world.stores.deliveries.counts(None)).cancelled == 1
+
+
 async def test_max_age_expires_also_what_is_held(world: World, receiver: Receiver) -> None:
     receiver.status = 500
     policy = RetryPolicy(max_age=Micros(1_000_000))

@@ -265,6 +265,22 @@ async def test_delete_answers_what_was_and_leaves_a_tombstone(shelf: Shelf) -> N
     assert tombstone.version > created.version
 
 
+async def test_a_tombstone_has_no_secret(shelf: Shelf) -> None:
+    created = await shelf.subscribe("sub")
+    secretive = replace(
+        created.config,
+        previous_secret=Secret("whsec_before"),
+        previous_secret_expire_time=START,
+        secret_headers={"X-Key": Secret("s3cret")},
+    )
+    await shelf.stores.subscriptions.update(
+        DEFAULT_TENANT, created.id, lambda one: replace(one, config=secretive)
+    )
+    await shelf.stores.subscriptions.delete(DEFAULT_TENANT, created.id)
+    (tombstone,) = await shelf.stores.subscriptions.load([created.number])
+    assert tombstone.config == replace(created.config, secret=Secret(""))
+
+
 async def test_delete_holds_the_etag_against_the_current_one(shelf: Shelf) -> None:
     created = await shelf.subscribe("sub")
     updated = await shelf.stores.subscriptions.update(DEFAULT_TENANT, created.id, renamed)

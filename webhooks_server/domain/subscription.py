@@ -1,7 +1,7 @@
 """Subscriptions: who wants which events, where, and signed how."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import IntEnum
 
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
@@ -132,6 +132,18 @@ class Subscription:
         if not self.active:
             return State.INACTIVE
         return State.PAUSED if self.paused else State.ACTIVE
+
+
+def buried(subscription: Subscription) -> Subscription:
+    """Return the tombstone of a subscription: what its history needs, and no secret any more."""
+    config = replace(
+        subscription.config,
+        secret=Secret(""),
+        secret_headers={},
+        previous_secret=None,
+        previous_secret_expire_time=None,
+    )
+    return replace(subscription, config=config, deleted=True)
 
 
 @value

@@ -81,6 +81,9 @@ class Sending:
             subscription = recipient.subscription
             event = await self._payloads.get(delivery.event_seq)
             max_age = _max_age(delivery, subscription)
+            if subscription.deleted:
+                # The index has yet to hear of it, and there is no secret left to sign with.
+                return None
             now = self._clock.wall()
             request = recipient.request(event, delivery.uid, delivery.attempt_count + 1, now)
             # No await between this and the send: what it tells must still be true then (EB3).

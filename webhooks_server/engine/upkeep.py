@@ -130,6 +130,7 @@ class Upkeep:
                 for head in await self._stores.lanes.find(owned[first : first + step]):
                     self._lanes.note(head)
                 self.fan_outs.set()
+            await self._stores.control.sweep()
             if not owned:
                 await self._clock.sleep(self._config.backstop_interval)
 

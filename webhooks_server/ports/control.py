@@ -113,6 +113,10 @@ class ControlStore(Protocol):
         """
         ...
 
+    async def sweep(self) -> None:
+        """Forget what is kept for a while only: answers by request id, secrets included."""
+        ...
+
     async def server_key(self) -> bytes:
         """Return the 32 byte key of page tokens.
 

@@ -87,7 +87,7 @@ class SubscriptionStore(Protocol):
     async def delete(
         self, tenant: TenantId, subscription: SubscriptionId, etag: str = ""
     ) -> Subscription:
-        """Leave a tombstone: the id stays taken, history stays readable.
+        """Leave a tombstone without secrets: the id stays taken, history stays readable.
 
         Returns the subscription as it was.
 

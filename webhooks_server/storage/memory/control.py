@@ -106,6 +106,10 @@ class MemoryControl(ControlStore):
         raise NotSupported("database", "a store in memory has nothing to back up")
 
     @override
+    async def sweep(self) -> None:
+        self._rows.forget_outdated()
+
+    @override
     async def server_key(self) -> bytes:
         return self._rows.server_key
 

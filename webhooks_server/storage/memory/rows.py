@@ -168,6 +168,11 @@ class Rows:
             answer = _Answer(fingerprint=request.fingerprint, result=result, time=self.now())
             self._answers[request.tenant, request.request_id] = answer
 
+    def forget_outdated(self) -> None:
+        """Forget answers that are too old."""
+        oldest = self.now() - REMEMBERED
+        self._answers = {key: one for key, one in self._answers.items() if one.time > oldest}
+
 
 def index_entry(subscription: Subscription) -> IndexEntry:
     """Return what the match index keeps of a subscription."""

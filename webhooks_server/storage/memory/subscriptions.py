@@ -11,7 +11,7 @@ from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
-from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription
+from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription, buried
 from webhooks_server.ports import SubscriptionStore
 from webhooks_server.storage.memory.rows import Rows
 from webhooks_server.storage.memory.terms import Value, meets, newest_first
@@ -108,7 +108,7 @@ class MemorySubscriptions(SubscriptionStore):
         if etag and etag != current.etag:
             raise EtagMismatch(current.etag)
         rows.subscriptions[current.number] = replace(
-            current, deleted=True, version=rows.next_version(), update_time=rows.now()
+            buried(current), version=rows.next_version(), update_time=rows.now()
         )
         return current
 

@@ -14,6 +14,7 @@ from webhooks_server.storage.sql.changes import next_version
 from webhooks_server.storage.sql.dialects import Numbers, keep_state
 from webhooks_server.storage.sql.long_reads import LongReads
 from webhooks_server.storage.sql.readers import Readers
+from webhooks_server.storage.sql.requests import forget_outdated, has_outdated
 from webhooks_server.storage.sql.schema import relay_pauses, server_keys
 from webhooks_server.storage.sql.seed import PAGE_KEY
 from webhooks_server.storage.sql.thread import WriterThread
@@ -69,6 +70,13 @@ class SqlControl(ControlStore):
     @override
     async def backup(self) -> Backup:
         return await self._long_reads.backup()
+
+    @override
+    async def sweep(self) -> None:
+        now = self._clock.now()
+        # Asked first, so that there is no commit where there is nothing.
+        if await self._readers.run(lambda connection: has_outdated(connection, now)):
+            await self._thread.transact(lambda connection: forget_outdated(connection, now))
 
     @override
     async def server_key(self) -> bytes:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, exists, insert, select
 
 from webhooks_server.domain.requests import REMEMBERED, RequestKey
 from webhooks_server.domain.times import Instant
@@ -34,13 +34,24 @@ def first_answer(
     return answer
 
 
+def has_outdated(connection: Connection, now: Instant) -> bool:
+    """Tell whether there is an answer that is too old."""
+    outdated = exists().where(request_ids.c.create_time <= now - REMEMBERED)
+    return bool(connection.execute(select(outdated)).scalar_one())
+
+
+def forget_outdated(connection: Connection, now: Instant) -> None:
+    """Forget answers that are too old."""
+    connection.execute(delete(request_ids).where(request_ids.c.create_time <= now - REMEMBERED))
+
+
 def remember(
     connection: Connection, request: RequestKey | None, answer: Mapping[str, object], now: Instant
 ) -> None:
     """Keep the first answer to a request, and forget what is too old."""
     if request is None:
         return
-    connection.execute(delete(request_ids).where(request_ids.c.create_time <= now - REMEMBERED))
+    forget_outdated(connection, now)
     connection.execute(
         insert(request_ids).values(
             tenant=request.tenant,

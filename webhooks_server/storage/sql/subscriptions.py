@@ -12,7 +12,7 @@ from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
-from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription
+from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription, buried
 from webhooks_server.ports import SubscriptionStore
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.pages import page_of, subscription_size
@@ -144,10 +144,13 @@ class SqlSubscriptions(SubscriptionStore):
             current = _read_live(connection, tenant, subscription)
             if etag and etag != current.etag:
                 raise EtagMismatch(current.etag)
+            tombstone = replace(
+                buried(current), version=next_version(connection), update_time=self._clock.now()
+            )
             connection.execute(
                 update(subscriptions)
                 .where(subscriptions.c.number == current.number)
-                .values(deleted=1, version=next_version(connection), update_time=self._clock.now())
+                .values(subscription_values(tombstone))
             )
             return current
 
