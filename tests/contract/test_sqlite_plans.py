@@ -44,6 +44,7 @@ async def plans(shelf: Shelf, call: Callable[[Stores], Awaitable[object]]) -> li
     events = shelf.stores.events
     assert isinstance(events, SqlEvents)
     connections = [events._writer._thread._connection, *events._readers._idle]
+    connections += events._engine_readers._idle
     drivers = [driver_of(connection) for connection in connections]
     statements: list[str] = []
     for driver in drivers:

@@ -24,7 +24,7 @@ from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.pages import attempt_size, delivery_size, page_of
 from webhooks_server.storage.refusals import check_retryable, no_delivery, no_subscription
 from webhooks_server.storage.sql.accept import unpack_numbers
-from webhooks_server.storage.sql.filters import narrowed, on_column
+from webhooks_server.storage.sql.filters import filtered, narrowed, on_column
 from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.requests import first_answer, remember
 from webhooks_server.storage.sql.rows.attempts import BASIC_ATTEMPT, WHOLE_ATTEMPT, attempt_of
@@ -38,6 +38,7 @@ from webhooks_server.storage.sql.rows.deliveries import (
     select_deliveries,
 )
 from webhooks_server.storage.sql.rows.subscriptions import subscription_of
+from webhooks_server.storage.sql.scan import scan_page
 from webhooks_server.storage.sql.schema import attempts, deliveries, events, fanouts, subscriptions
 from webhooks_server.storage.sql.thread import WriterThread
 from webhooks_server.storage.transitions import DeliveryRow, cancel_by_hand, retry_by_hand
@@ -79,7 +80,7 @@ class SqlDeliveries(DeliveryStore):
         *,
         full: bool,
     ) -> Page[Delivery]:
-        query = narrowed(select_deliveries(full=full), terms, _FIELDS, deliveries.c.seq, page)
+        query = filtered(select_deliveries(full=full), terms, _FIELDS)
 
         def read(connection: Connection) -> Page[Delivery]:
             narrower = query
@@ -90,8 +91,15 @@ class SqlDeliveries(DeliveryStore):
                 narrower = narrower.where(deliveries.c.subscription.in_(numbers))
             if tenant is not None:
                 narrower = narrower.where(deliveries.c.tenant == tenant)
-            found = map(delivery_of, connection.execute(narrower).mappings())
-            return page_of(found, page, key=lambda one: one.seq, size=delivery_size)
+            return scan_page(
+                connection,
+                narrower,
+                deliveries.c.seq,
+                page,
+                delivery_of,
+                key_of=lambda one: one.seq,
+                size_of=delivery_size,
+            )
 
         return await self._readers.run(read)
 

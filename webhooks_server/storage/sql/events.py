@@ -10,12 +10,13 @@ from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import EventId, EventSeq, TenantId
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.ports import EventStore
-from webhooks_server.storage.pages import event_size, page_of
+from webhooks_server.storage.pages import event_size
 from webhooks_server.storage.refusals import no_event
 from webhooks_server.storage.sql.dialects import read_events
-from webhooks_server.storage.sql.filters import narrowed, on_column
+from webhooks_server.storage.sql.filters import filtered, on_column
 from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.rows.events import BASIC_EVENT, WHOLE_EVENT, event_of
+from webhooks_server.storage.sql.scan import scan_page
 from webhooks_server.storage.sql.schema import events
 from webhooks_server.storage.sql.writer import GroupWriter
 
@@ -30,9 +31,10 @@ _FIELDS = {
 class SqlEvents(EventStore):
     """The port EventStore."""
 
-    def __init__(self, writer: GroupWriter, readers: Readers) -> None:
+    def __init__(self, writer: GroupWriter, readers: Readers, engine_readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
+        self._engine_readers = engine_readers
 
     @override
     async def append(self, publish: Publish) -> Sequence[Accepted]:
@@ -59,20 +61,23 @@ class SqlEvents(EventStore):
             # By seq until the page is full, and not by the index on (tenant, id): SQLite would read
             # and sort all events of the tenant for each page.
             query = query.where(func.coalesce(events.c.tenant, "") == tenant)
-        query = narrowed(query, terms, _FIELDS, events.c.seq, page)
+        query = filtered(query, terms, _FIELDS)
 
         def read(connection: Connection) -> Page[Event]:
-            return page_of(
-                map(event_of, connection.execute(query).mappings()),
+            return scan_page(
+                connection,
+                query,
+                events.c.seq,
                 page,
-                key=lambda event: event.seq,
-                size=event_size,
+                event_of,
+                key_of=lambda event: event.seq,
+                size_of=event_size,
             )
 
         return await self._readers.run(read)
 
     @override
     async def load(self, events: Sequence[EventSeq]) -> Sequence[Event]:
-        return await self._readers.run(
+        return await self._engine_readers.run(
             lambda connection: [event_of(row) for row in read_events(connection, events)]
         )

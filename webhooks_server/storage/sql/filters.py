@@ -35,6 +35,13 @@ def on_column(column: ColumnElement[Any]) -> Condition:
     return condition
 
 
+def filtered(
+    query: Select[Any], terms: Sequence[Term], fields: Mapping[str, Condition]
+) -> Select[Any]:
+    """Narrow a query to what meets all terms."""
+    return query.where(*(fields[term.field](term) for term in terms))
+
+
 def narrowed(
     query: Select[Any],
     terms: Sequence[Term],
@@ -43,7 +50,7 @@ def narrowed(
     page: PageRequest,
 ) -> Select[Any]:
     """Narrow a query to a page and one row more, by key descending."""
-    query = query.where(*(fields[term.field](term) for term in terms))
+    query = filtered(query, terms, fields)
     if page.before is not None:
         query = query.where(key < page.before)
     return query.order_by(key.desc()).limit(page.size + 1)

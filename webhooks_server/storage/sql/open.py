@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.ports import Clock, Stores
 from webhooks_server.storage.clock import StoreClock
-from webhooks_server.storage.sql.config import SqliteConfig
+from webhooks_server.storage.sql.config import (
+    ENGINE_READERS,
+    LONGEST_READ_SECONDS,
+    READERS,
+    SqliteConfig,
+)
 from webhooks_server.storage.sql.connection import (
     check_durable,
     reader_engine,
@@ -50,8 +55,10 @@ async def open_sqlite(
         thread = WriterThread(writer_engine(config.database), config.database, gate)
         stack.callback(thread.close)
         await thread.run(check_durable)
-        readers = Readers(reader_engine(config.database), gate)
+        readers = Readers(reader_engine(config.database), gate, READERS, LONGEST_READ_SECONDS)
         stack.callback(readers.close)
+        engine_readers = Readers(reader_engine(config.database), gate, ENGINE_READERS)
+        stack.callback(engine_readers.close)
         latest, numbers = await thread.transact(read_state)
         store_clock = StoreClock(clock, latest)
         long_reads = LongReads(config, store_clock)
@@ -60,10 +67,10 @@ async def open_sqlite(
         async with keep_running(writer):
             yield SqliteStores(
                 stores=Stores(
-                    subscriptions=SqlSubscriptions(thread, readers, store_clock),
-                    events=SqlEvents(writer, readers),
+                    subscriptions=SqlSubscriptions(thread, readers, engine_readers, store_clock),
+                    events=SqlEvents(writer, readers, engine_readers),
                     deliveries=SqlDeliveries(thread, readers, store_clock),
-                    lanes=SqlLanes(thread, writer, readers, store_clock, numbers),
+                    lanes=SqlLanes(thread, writer, engine_readers, store_clock, numbers),
                     control=SqlControl(thread, readers, long_reads, store_clock, numbers),
                 ),
                 lock=lock,

@@ -1,6 +1,8 @@
 """The threads that read, and the gate that lets the writer be alone (engine.md, EC4)."""
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,9 +11,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from webhooks_server.domain.errors import ServerOverloaded, StoreUnavailable
-from webhooks_server.storage.sql.config import READERS
-from webhooks_server.storage.sql.connection import store_errors
+from webhooks_server.domain.errors import ServerOverloaded, StoreUnavailable, TooMuchToRead
+from webhooks_server.storage.sql.connection import limit_time, store_errors
 
 Result = TypeVar("Result")
 
@@ -58,17 +59,26 @@ class Gate:
 
 
 class Readers:
-    """A few connections that only read. Every read is short and fetched whole."""
+    """A few connections that only read. Every read is short and fetched whole.
 
-    def __init__(self, engine: Engine, gate: Gate) -> None:
-        self._executor = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
-        self._idle = [engine.connect() for _ in range(READERS)]
+    Callers and the engine have their own (reliability.md, S5): else whoever asks for much stops
+    all sending.
+    """
+
+    def __init__(self, engine: Engine, gate: Gate, count: int, seconds: float = math.inf) -> None:
+        """Take how many connections, and after how many seconds a read is interrupted."""
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix="sqlite-reader")
+        self._idle = [engine.connect() for _ in range(count)]
         self._gate = gate
+        self._seconds = seconds
         self._asked = 0
         self._closed = False
 
     async def run(self, script: Callable[[Connection], Result]) -> Result:
-        """Run a script that reads; raises ServerOverloaded where too many wait already."""
+        """Run a script that reads.
+
+        Raises ServerOverloaded where too many wait already, TooMuchToRead where it takes too long.
+        """
         if self._closed:
             raise StoreUnavailable
         if self._asked >= MAX_WAITING:
@@ -91,9 +101,20 @@ class Readers:
         # As many threads as connections: there is always one left.
         connection = self._idle.pop()
         try:
-            with self._gate.passed(), store_errors():
+            with self._gate.passed(), self._limited(connection), store_errors():
                 return script(connection)
         finally:
             # Ends the snapshot where the script began one.
             connection.rollback()
             self._idle.append(connection)
+
+    @contextmanager
+    def _limited(self, connection: Connection) -> Iterator[None]:
+        deadline = time.monotonic() + self._seconds
+        limit_time(connection, deadline)
+        try:
+            yield
+        except StoreUnavailable as error:
+            if time.monotonic() <= deadline:
+                raise
+            raise TooMuchToRead from error

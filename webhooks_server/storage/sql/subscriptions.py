@@ -54,9 +54,16 @@ _FIELDS: dict[str, Condition] = {
 class SqlSubscriptions(SubscriptionStore):
     """The port SubscriptionStore."""
 
-    def __init__(self, thread: WriterThread, readers: Readers, clock: StoreClock) -> None:
+    def __init__(
+        self,
+        thread: WriterThread,
+        readers: Readers,
+        engine_readers: Readers,
+        clock: StoreClock,
+    ) -> None:
         self._thread = thread
         self._readers = readers
+        self._engine_readers = engine_readers
         self._clock = clock
 
     @override
@@ -159,7 +166,7 @@ class SqlSubscriptions(SubscriptionStore):
     @override
     async def load(self, numbers: Sequence[SubscriptionNumber]) -> Sequence[Subscription]:
         query = _ALL.where(subscriptions.c.number.in_(list(numbers)))
-        return await self._readers.run(
+        return await self._engine_readers.run(
             lambda connection: [
                 subscription_of(row) for row in connection.execute(query).mappings()
             ]
@@ -171,7 +178,7 @@ class SqlSubscriptions(SubscriptionStore):
             begin_snapshot(connection)
             return read_changes(connection, since)
 
-        return await self._readers.run(read)
+        return await self._engine_readers.run(read)
 
 
 def _read_live(
