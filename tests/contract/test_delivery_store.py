@@ -19,6 +19,7 @@ from webhooks_server.domain.errors import (
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
 from webhooks_server.domain.paging import PageRequest
+from webhooks_server.domain.subscription import DisableReason
 
 PENDING, SUCCEEDED, FAILED = (
     DeliveryState.PENDING,
@@ -252,6 +253,41 @@ async def test_counts_by_state(shelf: Shelf) -> None:
     counts = shelf.stores.deliveries.counts
     assert await counts(None) == expected
     assert await counts(DEFAULT_TENANT) == expected
-    assert await counts(DEFAULT_TENANT, subscriber.id) == expected
     assert await counts(OTHER_TENANT) == DeliveryCounts()
-    assert await counts(DEFAULT_TENANT, SubscriptionId("never")) == DeliveryCounts()
+
+
+async def test_pending_counts_what_waits_for_one_subscription(shelf: Shelf) -> None:
+    subscriber, rows = await shelf.lane(4, "one")
+    await shelf.lane(2, "two")
+    await shelf.record(subscriber, rows[0])
+    await shelf.record(subscriber, rows[1], state=PENDING, due_in=5)
+    pending = shelf.stores.deliveries.pending
+    assert await pending(DEFAULT_TENANT, subscriber.id) == 3
+    assert await pending(OTHER_TENANT, subscriber.id) == 0
+    assert await pending(DEFAULT_TENANT, SubscriptionId("never")) == 0
+
+
+async def test_a_pending_delivery_says_why_its_subscription_holds_it(shelf: Shelf) -> None:
+    subscriber, (waiting, done) = await shelf.lane(2)
+    await shelf.record(subscriber, done)
+    subscriptions = shelf.stores.subscriptions
+
+    async def reasons() -> list[str]:
+        page = await shelf.stores.deliveries.list(None, None, (), PageRequest(), full=False)
+        assert page.items[1] == await shelf.shown(subscriber, waiting)
+        return [one.state_reason for one in page.items]
+
+    assert await reasons() == ["", ""]
+    for changes, reason in (
+        ({"paused": True}, "paused"),
+        ({"active": False}, "inactive"),
+        ({"disable_reason": DisableReason.GONE}, "disabled"),
+    ):
+        await subscriptions.update(
+            DEFAULT_TENANT,
+            subscriber.id,
+            lambda one, changes=changes: replace(one, **changes),  # type: ignore[misc]
+        )
+        assert await reasons() == ["", reason]
+    await subscriptions.delete(DEFAULT_TENANT, subscriber.id)
+    assert await reasons() == ["", "deleted"]

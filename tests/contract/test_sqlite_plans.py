@@ -85,6 +85,7 @@ CALLS: dict[str, Callable[[Stores], Awaitable[object]]] = {
     "deliveries of a tenant": lambda stores: stores.deliveries.list(
         DEFAULT_TENANT, None, (), PageRequest(), full=False
     ),
+    "pending of a subscription": lambda stores: stores.deliveries.pending(DEFAULT_TENANT, SUB),
     "all events": lambda stores: stores.events.list(None, (), PAGE, full=True),
     "all deliveries": lambda stores: stores.deliveries.list(None, None, (), PAGE, full=False),
 }

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from tests.harness.shelf import Shelf
+from tests.harness.shelf import START, Shelf
+from webhooks_server.domain.delivery import DeliveryCounts, DeliveryState
 from webhooks_server.domain.errors import TooMuchToRead
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import DEFAULT_TENANT, Version
 from webhooks_server.domain.paging import PageRequest
-from webhooks_server.storage.sql import scan
+from webhooks_server.storage.sql import counts, scan
 from webhooks_server.storage.sql.config import READERS
 from webhooks_server.storage.sql.connection import reader_engine
 from webhooks_server.storage.sql.events import SqlEvents
@@ -94,6 +95,23 @@ async def test_a_list_that_runs_out_of_time_goes_on_with_the_next_page(
     assert [name for page in pages for name in page] == ["e29", "e10", "e9", "e0"]
     assert len(pages) == 8
     assert [] in pages
+
+
+async def test_counts_add_up_over_many_short_reads(
+    sqlite: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscriber, rows = await sqlite.lane(10)
+    sqlite.clock.advance(1)
+    await sqlite.publish("later", event_type="sub.happened")
+    for row in rows[:3]:
+        await sqlite.record(subscriber, row, state=DeliveryState.PENDING, due_in=1)
+    await sqlite.record(subscriber, rows[9])
+    expected = DeliveryCounts(
+        pending=10, retrying=3, succeeded=1, attempts=4, oldest_pending_time=START
+    )
+    for span in (1, 3, 1000):
+        monkeypatch.setattr(counts, "_SPAN", span)
+        assert await sqlite.stores.deliveries.counts(None) == expected
 
 
 async def test_a_list_with_time_fills_its_page(

@@ -2,16 +2,21 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from tests.harness.receiver import Receiver
 from tests.harness.requests import URL, create, publish, read, subscribe, unsubscribe
-from tests.harness.served import PARENT, Served, refused
+from tests.harness.served import PARENT, Served, open_served, refused
 from webhooks.v1 import delivery_service_pb2
 from webhooks.v1 import subscription_pb2 as pb
 from webhooks.v1 import subscription_service_pb2 as service_pb
+from webhooks_server.domain.errors import StoreUnavailable
+from webhooks_server.ports import DeliveryStore, Stores
 
 Config = pb.SubscriptionConfig
 
@@ -166,6 +171,35 @@ async def test_what_is_published_in_a_pause_flows_after_it(
     assert resumed.held_delivery_count == 3
     assert resumed.subscription.state == pb.Subscription.STATE_ACTIVE
     await receiver.got(3)
+
+
+class Uncountable:
+    """Deliveries that cannot be counted."""
+
+    def __init__(self, real: DeliveryStore) -> None:
+        self._real = real
+
+    async def pending(self, tenant: str, subscription: str) -> int:
+        raise StoreUnavailable
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+
+async def test_a_resume_that_fails_has_changed_nothing(tmp_path: Path) -> None:
+    """What is committed is never answered with an error, nor kept from the engine."""
+
+    def front(stores: Stores) -> Stores:
+        return replace(stores, deliveries=cast("DeliveryStore", Uncountable(stores.deliveries)))
+
+    async with open_served(tmp_path, front=front) as served:
+        made = await subscribe(served)
+        pause = service_pb.PauseSubscriptionRequest(name=made.name)
+        paused = (await served.subscriptions.PauseSubscription(pause)).subscription
+        resume = service_pb.ResumeSubscriptionRequest(name=made.name)
+        refusal = await refused(served.subscriptions.ResumeSubscription(resume))
+        assert refusal.code is grpc.StatusCode.UNAVAILABLE
+        assert await read(served, made.name) == paused
 
 
 async def test_deletion_answers_with_what_was_deleted(served: Served, receiver: Receiver) -> None:

@@ -146,6 +146,13 @@ def buried(subscription: Subscription) -> Subscription:
     return replace(subscription, config=config, deleted=True)
 
 
+def held_reason(state: State, *, deleted: bool) -> str:
+    """Return why a subscription's pending deliveries wait: a value of `state_reason`, or none."""
+    if deleted:
+        return "deleted"
+    return "" if state is State.ACTIVE else state.name.lower()
+
+
 @value
 class IndexEntry:
     """What the match index and the lanes need to know of a subscription."""

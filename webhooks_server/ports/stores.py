@@ -151,7 +151,10 @@ class EventStore(Protocol):
 
 
 class DeliveryStore(Protocol):
-    """Deliveries and attempts as callers see them. Names of deleted subscriptions stay readable."""
+    """Deliveries and attempts as callers see them. Names of deleted subscriptions stay readable.
+
+    Of a pending delivery `state_reason` says why its subscription holds it, if it does.
+    """
 
     async def get(
         self, tenant: TenantId, subscription: SubscriptionId, uid: bytes, *, full: bool
@@ -220,8 +223,14 @@ class DeliveryStore(Protocol):
         """Make a pending delivery CANCELLED; a final one is returned as it is. Raises NotFound."""
         ...
 
-    async def counts(
-        self, tenant: TenantId | None, subscription: SubscriptionId | None = None
-    ) -> DeliveryCounts:
-        """Count deliveries by state, of all tenants, of one, or of one subscription of a tenant."""
+    async def counts(self, tenant: TenantId | None) -> DeliveryCounts:
+        """Count deliveries by state, of all tenants or of one.
+
+        Each once, but not all at one moment: it takes as long as there are deliveries, and nobody
+        else waits for it.
+        """
+        ...
+
+    async def pending(self, tenant: TenantId, subscription: SubscriptionId) -> int:
+        """Return how many deliveries of a subscription are pending; 0 where it never existed."""
         ...

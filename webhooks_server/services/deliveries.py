@@ -1,10 +1,9 @@
 """Deliveries as they are read back, and what can be done to one by hand."""
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from webhooks_server.domain.delivery import Attempt, Delivery, DeliveryState, Reason, Trigger
+from webhooks_server.domain.delivery import Attempt, Delivery, DeliveryState, Trigger
 from webhooks_server.domain.errors import NotFound
 from webhooks_server.domain.filters import Field, Kind, Term, parse_filter
 from webhooks_server.domain.ids import SubscriptionId, TenantId
@@ -60,7 +59,7 @@ class Deliveries:
     async def get(self, key: DeliveryKey, *, full: bool) -> Delivery:
         """Return a delivery; raises NotFound."""
         found = await self._store.get(known(key.tenant), key.subscription, key.uid, full=full)
-        return (await self._with_reasons([found]))[0]
+        return self._with_reason(found)
 
     async def list(
         self,
@@ -74,7 +73,7 @@ class Deliveries:
         """Return a page, the newest first; None reads all tenants or subscriptions."""
         terms = [_by_event_id(term) for term in parse_filter(filter_text, FILTER_FIELDS)]
         found = await self._store.list(known_or_all(tenant), subscription, terms, page, full=full)
-        return replace(found, items=await self._with_reasons(found.items))
+        return replace(found, items=[self._with_reason(one) for one in found.items])
 
     async def attempts(self, key: DeliveryKey, page: PageRequest, *, full: bool) -> Page[Attempt]:
         """Return a page of a delivery's attempts, the newest first; raises NotFound."""
@@ -89,7 +88,7 @@ class Deliveries:
         )
         await self._wake(key)
         self._told("delivery.retried", retried)
-        return (await self._with_reasons([retried]))[0]
+        return self._with_reason(retried)
 
     async def cancel(self, key: DeliveryKey) -> Delivery:
         """Give up a pending delivery; a final one stays as it is. Raises NotFound."""
@@ -104,28 +103,13 @@ class Deliveries:
             subscription = await self._subscriptions.get(key.tenant, key.subscription)
             self._engine.wake(subscription.number)
 
-    async def _with_reasons(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Say of those that are held why: a store knows only why one is final."""
-        reasons: dict[tuple[TenantId, SubscriptionId], str] = {}
-        answered: list[Delivery] = []
-        for delivery in deliveries:
-            if delivery.state is not DeliveryState.PENDING:
-                answered.append(delivery)
-                continue
-            key = (delivery.tenant, delivery.subscription)
-            if key not in reasons:
-                reasons[key] = await self._held_reason(*key)
-            answered.append(replace(delivery, state_reason=reasons[key]))
-        return answered
-
-    async def _held_reason(self, tenant: TenantId, subscription: SubscriptionId) -> str:
-        try:
-            found = await self._subscriptions.get(tenant, subscription)
-        except NotFound:
-            return Reason.DELETED
-        if found.state is not State.ACTIVE:
-            return found.state.name.lower()
-        return "" if self._index.pause_of(tenant) is None else State.PAUSED.name.lower()
+    def _with_reason(self, delivery: Delivery) -> Delivery:
+        """Say of one that the relay's pause holds why: a store knows its subscription alone."""
+        if delivery.state is not DeliveryState.PENDING or delivery.state_reason:
+            return delivery
+        if self._index.pause_of(delivery.tenant) is None:
+            return delivery
+        return replace(delivery, state_reason=State.PAUSED.name.lower())
 
     def _told(self, fact: str, delivery: Delivery) -> None:
         self._telemetry.fact(

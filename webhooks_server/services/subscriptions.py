@@ -191,10 +191,11 @@ class Subscriptions:
         def resumed(current: Subscription) -> Subscription:
             return replace(current, paused=False, pause_reason="") if current.paused else current
 
-        updated = await self._store.update(known(tenant), subscription, resumed)
-        counts = await self._deliveries.counts(tenant, subscription)
+        # Before the change: a count that fails has then changed nothing, nor does the engine wait.
+        held = await self._deliveries.pending(known(tenant), subscription)
+        updated = await self._store.update(tenant, subscription, resumed)
         self._told("subscription.resumed", updated)
-        return Resumed(subscription=updated, held_delivery_count=counts.pending)
+        return Resumed(subscription=updated, held_delivery_count=held)
 
     def _new(self, draft: SubscriptionDraft) -> Subscription:
         violations = Violations(draft.unreadable)

@@ -17,6 +17,7 @@ from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import EventSeq, SubscriptionId, SubscriptionNumber, TenantId
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
+from webhooks_server.domain.subscription import held_reason
 from webhooks_server.ports import DeliveryStore
 from webhooks_server.storage.memory.rows import Rows, StoredDelivery
 from webhooks_server.storage.memory.terms import Value, meets, newest_first
@@ -121,15 +122,8 @@ class MemoryDeliveries(DeliveryStore):
         return self._shown(stored, full=False)
 
     @override
-    async def counts(
-        self, tenant: TenantId | None, subscription: SubscriptionId | None = None
-    ) -> DeliveryCounts:
-        known = self._rows.subscriptions
-        counted = [
-            one
-            for one in self._rows.deliveries.values()
-            if tenant in (None, one.tenant) and subscription in (None, known[one.subscription].id)
-        ]
+    async def counts(self, tenant: TenantId | None) -> DeliveryCounts:
+        counted = [one for one in self._rows.deliveries.values() if tenant in (None, one.tenant)]
         pending = [one for one in counted if one.row.state is DeliveryState.PENDING]
         states = [one.row.state for one in counted]
         return DeliveryCounts(
@@ -141,6 +135,14 @@ class MemoryDeliveries(DeliveryStore):
             expired=states.count(DeliveryState.EXPIRED),
             attempts=sum(one.row.attempt_count for one in counted),
             oldest_pending_time=min((one.create_time for one in pending), default=None),
+        )
+
+    @override
+    async def pending(self, tenant: TenantId, subscription: SubscriptionId) -> int:
+        number = self._rows.subscription_numbers.get((tenant, subscription))
+        return sum(
+            one.subscription == number and one.row.state is DeliveryState.PENDING
+            for one in self._rows.deliveries.values()
         )
 
     def _find(self, tenant: TenantId, subscription: SubscriptionId, uid: bytes) -> StoredDelivery:
@@ -163,20 +165,23 @@ class MemoryDeliveries(DeliveryStore):
     def _shown(self, stored: StoredDelivery, *, full: bool) -> Delivery:
         rows, row = self._rows, stored.row
         event = rows.events[stored.event_seq]
+        subscription = rows.subscriptions[stored.subscription]
+        pending = row.state is DeliveryState.PENDING
+        held = held_reason(subscription.state, deleted=subscription.deleted)
         made = rows.attempts.get(row.seq)
         last = made[-1] if made else None
         return Delivery(
             seq=row.seq,
             uid=row.uid,
             tenant=stored.tenant,
-            subscription=rows.subscriptions[stored.subscription].id,
+            subscription=subscription.id,
             event=event.id,
             event_type=event.event_type,
             state=row.state,
             trigger=stored.trigger,
             attempt_count=row.attempt_count,
             create_time=stored.create_time,
-            state_reason=row.reason,
+            state_reason=held if pending else row.reason,
             next_attempt_time=row.next_attempt_time,
             complete_time=row.complete_time,
             last_attempt=last if full or last is None else _basic(last),

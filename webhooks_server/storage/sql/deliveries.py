@@ -1,16 +1,15 @@
 """Deliveries and attempts on SQL, as callers see them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, RowMapping, select, text, update
 from typing_extensions import override
 
 from webhooks_server.domain.delivery import (
     Attempt,
     Delivery,
     DeliveryCounts,
-    DeliveryState,
     FirstDelivery,
     Trigger,
 )
@@ -24,6 +23,7 @@ from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.pages import attempt_size, delivery_size, page_of
 from webhooks_server.storage.refusals import check_retryable, no_delivery, no_subscription
 from webhooks_server.storage.sql.accept import unpack_numbers
+from webhooks_server.storage.sql.counts import count_span, total
 from webhooks_server.storage.sql.filters import filtered, narrowed, on_column
 from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.requests import first_answer, remember
@@ -51,6 +51,15 @@ _FIELDS = {
     "create_time": on_column(deliveries.c.create_time),
     "complete_time": on_column(deliveries.c.complete_time),
 }
+
+
+# By the index of what is pending: what became final is never looked at.
+_PENDING = text("""
+    SELECT count(*) FROM subscriptions
+    JOIN deliveries ON deliveries.state = 1 AND deliveries.partition = subscriptions.partition
+      AND deliveries.subscription = subscriptions.number
+    WHERE subscriptions.tenant = :tenant AND subscriptions.id = :subscription
+""")
 
 
 class SqlDeliveries(DeliveryStore):
@@ -179,10 +188,21 @@ class SqlDeliveries(DeliveryStore):
         )
 
     @override
-    async def counts(
-        self, tenant: TenantId | None, subscription: SubscriptionId | None = None
-    ) -> DeliveryCounts:
-        return await self._readers.run(lambda connection: _count(connection, tenant, subscription))
+    async def counts(self, tenant: TenantId | None) -> DeliveryCounts:
+        counts, before = DeliveryCounts(), None
+        while before != 0:
+            part, before = await self._readers.run(
+                partial(count_span, tenant=tenant, before=before)
+            )
+            counts = total(counts, part)
+        return counts
+
+    @override
+    async def pending(self, tenant: TenantId, subscription: SubscriptionId) -> int:
+        values = {"tenant": tenant, "subscription": subscription}
+        return await self._readers.run(
+            lambda connection: connection.execute(_PENDING, values).scalar_one()
+        )
 
 
 class _Name:
@@ -242,33 +262,3 @@ def _numbers(
     if tenant is not None:
         query = query.where(subscriptions.c.tenant == tenant)
     return list(connection.execute(query).scalars())
-
-
-def _count(
-    connection: Connection, tenant: TenantId | None, subscription: SubscriptionId | None
-) -> DeliveryCounts:
-    query = select(
-        deliveries.c.state,
-        func.count(),
-        func.sum(deliveries.c.attempt_count),
-        func.count().filter(deliveries.c.attempt_count > 0),
-        func.min(deliveries.c.create_time),
-    ).group_by(deliveries.c.state)
-    if tenant is not None:
-        query = query.where(deliveries.c.tenant == tenant)
-    if subscription is not None:
-        numbers = _numbers(connection, tenant, subscription)
-        query = query.where(deliveries.c.subscription.in_(numbers))
-    rows: dict[int, Any] = {row[0]: row for row in connection.execute(query)}
-    counted = {state: rows[state][1] if state in rows else 0 for state in DeliveryState}
-    waiting = rows.get(DeliveryState.PENDING)
-    return DeliveryCounts(
-        pending=counted[DeliveryState.PENDING],
-        retrying=waiting[3] if waiting else 0,
-        succeeded=counted[DeliveryState.SUCCEEDED],
-        failed=counted[DeliveryState.FAILED],
-        cancelled=counted[DeliveryState.CANCELLED],
-        expired=counted[DeliveryState.EXPIRED],
-        attempts=sum(row[2] for row in rows.values()),
-        oldest_pending_time=Instant(waiting[4]) if waiting else None,
-    )

@@ -14,6 +14,7 @@ from webhooks_server.domain.ids import (
     SubscriptionNumber,
     TenantId,
 )
+from webhooks_server.domain.subscription import State, held_reason
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.rows.attempts import (
     ATTEMPT_COLUMNS,
@@ -64,6 +65,8 @@ def select_deliveries(*, full: bool) -> Select[Any]:
             deliveries.c.trigger,
             deliveries.c.create_time,
             subscriptions.c.id.label("subscription_id"),
+            subscriptions.c.state.label("subscription_state"),
+            subscriptions.c.deleted.label("subscription_deleted"),
             events.c.id.label("event_id"),
             events.c.event_type,
             *(column.label(_ATTEMPT + column.name) for column in last_attempt),
@@ -95,11 +98,18 @@ def delivery_of(row: Columns) -> Delivery:
         trigger=Trigger(row["trigger"]),
         attempt_count=changing.attempt_count,
         create_time=Instant(row["create_time"]),
-        state_reason=changing.reason,
+        state_reason=_held_reason(row)
+        if changing.state is DeliveryState.PENDING
+        else changing.reason,
         next_attempt_time=changing.next_attempt_time,
         complete_time=changing.complete_time,
         last_attempt=None if last["number"] is None else attempt_of(last),
     )
+
+
+def _held_reason(row: Columns) -> str:
+    state = State(row["subscription_state"])
+    return held_reason(state, deleted=bool(row["subscription_deleted"]))
 
 
 def answer_of(row: Columns) -> dict[str, object]:
