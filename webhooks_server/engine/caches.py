@@ -4,15 +4,19 @@ Decoded subscriptions and payloads.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.outbound import Recipient
+from webhooks_server.engine.loading import Loading
 from webhooks_server.ports import EventStore, SubscriptionStore
 
 MAX_SUBSCRIPTIONS = 4096
+SUBSCRIPTIONS_PER_LOAD = 256
+# Few, for each may be as large as a payload can be.
+EVENTS_PER_LOAD = 16
 # What an event costs beside its payload: the object, its texts and its place in the cache.
 EVENT_OVERHEAD = 1024
 
@@ -30,21 +34,42 @@ class Subscriptions:
         self._index = index
         self._user_agent = user_agent
         self._known: OrderedDict[SubscriptionNumber, Recipient] = OrderedDict()
+        self._loading = Loading(self._load, SUBSCRIPTIONS_PER_LOAD)
 
     async def get(self, number: SubscriptionNumber) -> Recipient:
         """Return a subscription at the version of the index or a later one; raises GoneError."""
-        entry, known = self._index.get(number), self._known.get(number)
-        if known is not None and entry is not None and known.subscription.version >= entry.version:
+        known = self._fresh(number)
+        if known is not None:
             self._known.move_to_end(number)
             return known
-        found = await self._store.load([number])
-        if not found:
+        recipient = await self._loading.get(number)
+        if recipient is None:
             message = f"subscription {number} is gone"
             raise GoneError(message)
-        recipient = self._known[number] = Recipient(found[0], self._user_agent)
-        if len(self._known) > MAX_SUBSCRIPTIONS:
-            self._known.popitem(last=False)
         return recipient
+
+    async def fetch(self, numbers: Iterable[SubscriptionNumber]) -> None:
+        """Read those that are not here in one go."""
+        missing = [number for number in numbers if self._fresh(number) is None]
+        if missing:
+            await self._load(missing)
+
+    def _fresh(self, number: SubscriptionNumber) -> Recipient | None:
+        entry, known = self._index.get(number), self._known.get(number)
+        if known is None or entry is None or known.subscription.version < entry.version:
+            return None
+        return known
+
+    async def _load(
+        self, numbers: Sequence[SubscriptionNumber]
+    ) -> dict[SubscriptionNumber, Recipient]:
+        found = {
+            one.number: Recipient(one, self._user_agent) for one in await self._store.load(numbers)
+        }
+        self._known.update(found)
+        while len(self._known) > MAX_SUBSCRIPTIONS:
+            self._known.popitem(last=False)
+        return found
 
 
 class Payloads:
@@ -56,16 +81,17 @@ class Payloads:
         self._most = most_bytes
         self._size = 0
         self._known: OrderedDict[EventSeq, Event] = OrderedDict()
+        self._loading = Loading(self._load, EVENTS_PER_LOAD)
 
     def put(self, event: Event) -> None:
         """Keep an event that will be needed soon."""
         if event.seq in self._known:
             return
         self._known[event.seq] = event
-        self._size += len(event.payload) + EVENT_OVERHEAD
+        self._size += _size(event)
         while self._size > self._most:
             _, dropped = self._known.popitem(last=False)
-            self._size -= len(dropped.payload) + EVENT_OVERHEAD
+            self._size -= _size(dropped)
 
     async def get(self, seq: EventSeq) -> Event:
         """Return an event, from the store where it is not here; raises GoneError."""
@@ -73,16 +99,31 @@ class Payloads:
         if event is not None:
             self._known.move_to_end(seq)
             return event
-        found = await self._store.load([seq])
-        if not found:
+        event = await self._loading.get(seq)
+        if event is None:
             message = f"event {seq} is gone"
             raise GoneError(message)
-        self.put(found[0])
-        return found[0]
+        return event
 
     async def fetch(self, seqs: Iterable[EventSeq]) -> None:
-        """Read those that are not here in one go."""
+        """Read those that are not here, the first ones first, until they fill half of the cache.
+
+        More would push out what is needed earlier; get() reads the rest.
+        """
         missing = list(dict.fromkeys(seq for seq in seqs if seq not in self._known))
-        if missing:
-            for event in await self._store.load(missing):
-                self.put(event)
+        room = self._most // 2
+        for first in range(0, len(missing), EVENTS_PER_LOAD):
+            if room <= 0:
+                break
+            found = await self._load(missing[first : first + EVENTS_PER_LOAD])
+            room -= sum(map(_size, found.values()))
+
+    async def _load(self, seqs: Sequence[EventSeq]) -> dict[EventSeq, Event]:
+        found = {event.seq: event for event in await self._store.load(seqs)}
+        for event in found.values():
+            self.put(event)
+        return found
+
+
+def _size(event: Event) -> int:
+    return len(event.payload) + EVENT_OVERHEAD

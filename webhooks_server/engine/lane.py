@@ -1,6 +1,7 @@
 """A lane: one subscription's pending deliveries, as far as they are in memory."""
 
-from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
@@ -25,57 +26,91 @@ class Row:
 class Lane:
     """The state of a lane. It exists only while it has work.
 
-    An idle one is an entry of the timers at most.
+    An idle one is an entry of the timers at most. There may be 100,000 of them (EC8): a list and a
+    dict cost an eighth of a deque and a set.
 
     `buffer` holds rows to send next, `out` those in flight or not yet recorded. `dirty` says that
-    the store may hold due rows which are in neither; it is cleared before a refill is read and set
-    by any wake-up, so none is lost (EB2). `settled` keeps what was recorded while a refill was out,
-    whose snapshot may still show it pending (EB1). A refill that began under an older `generation`
-    is thrown away.
+    the store may hold due rows which are in neither, or no longer some that are; it is cleared
+    before a refill is read and set by any wake-up, so none is lost (EB2). `urgent` says that this
+    cannot wait for room in the buffer, `held` that nothing of the buffer is sent before it is read
+    again. While a refill is out, `settled` keeps what was recorded since, which its snapshot may
+    still show pending (EB1), and `offered` counts what was put into the buffer since. A refill that
+    began under an older `generation` is thrown away.
     """
 
     __slots__ = (
         "buffer",
         "dirty",
         "generation",
+        "held",
         "max_in_flight",
         "number",
+        "offered",
         "out",
         "partition",
-        "queued",
-        "refilling",
         "settled",
         "tenant",
+        "urgent",
     )
 
-    def __init__(self, entry: IndexEntry) -> None:
+    def __init__(self, entry: IndexEntry, max_in_flight: int) -> None:
         """Begin with nothing in memory."""
         self.number: SubscriptionNumber = entry.number
         self.partition = entry.partition
         self.tenant = entry.tenant
-        self.max_in_flight = entry.max_in_flight
-        self.buffer: deque[Row] = deque()
+        self.max_in_flight = max_in_flight
+        self.buffer: list[Row] = []
         self.out: dict[DeliverySeq, Row] = {}
-        self.settled: set[DeliverySeq] = set()
+        self.settled: set[DeliverySeq] | None = None
+        self.offered = 0
         self.dirty = False
-        self.refilling = False
-        self.queued = False
+        self.urgent = False
+        self.held = False
         self.generation = 0
 
     @property
     def ready(self) -> bool:
         """Whether a row can be taken now, the subscription's state apart."""
-        return bool(self.buffer) and len(self.out) < self.max_in_flight
+        return bool(self.buffer) and not self.held and len(self.out) < self.max_in_flight
+
+    @property
+    def refilling(self) -> bool:
+        """Whether a refill is out."""
+        return self.settled is not None
 
     @property
     def hungry(self) -> bool:
         """Whether a refill should be read now."""
-        return self.dirty and not self.refilling and len(self.buffer) < self.max_in_flight
+        wanted = self.urgent or len(self.buffer) < self.max_in_flight
+        return self.dirty and wanted and not self.refilling
 
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost with this object."""
         return not (self.buffer or self.out or self.dirty or self.refilling)
+
+    def begin_refill(self) -> None:
+        """Take note that a refill is going to be read."""
+        self.settled = set()
+        self.offered = 0
+        self.dirty = self.urgent = False
+
+    def end_refill(self) -> None:
+        """Take note that no refill is out."""
+        self.settled = None
+
+    def passes_over(self, seq: DeliverySeq) -> bool:
+        """Whether a row that the refill shows is in flight, or was recorded since it began."""
+        return seq in self.out or (self.settled is not None and seq in self.settled)
+
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Hold the rows of the refill in the place of those that were here when it began.
+
+        The store knows better: some may have become final, others due before them.
+        """
+        since = self.buffer[max(0, len(self.buffer) - self.offered) :]
+        merged = {row.delivery.seq: row for row in (*since, *rows)}
+        self.buffer = sorted(merged.values(), key=lambda row: (row.due_at, row.delivery.seq))
 
     def drop_buffer(self) -> None:
         """Forget what is not in flight.
@@ -83,4 +118,27 @@ class Lane:
         It is still pending in the store, and read again from there.
         """
         self.buffer.clear()
+        self.held = False
         self.generation += 1
+
+
+class Reading(NamedTuple):
+    """A refill that is out: its lane at a generation, the rows asked for, and when."""
+
+    lane: Lane
+    generation: int
+    limit: int
+    asked_at: float
+
+
+def calm_of(rows: Sequence[NewDelivery], entry: IndexEntry | None) -> int:
+    """Return for how long none of these rows becomes due or expires, in microseconds.
+
+    They are sorted by due time, and none is due yet.
+    """
+    due_in = rows[0].due_in
+    if entry is None or entry.max_age is None:
+        return due_in
+    # One that was final before is tried at any age.
+    ages = [row.age for row in rows if not row.final_before]
+    return min(due_in, entry.max_age - max(ages, default=0))

@@ -11,11 +11,15 @@ from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
 from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
-from webhooks_server.engine.lane import Lane, Row
+from webhooks_server.engine.buffers import Buffers
+from webhooks_server.engine.lane import Lane, Reading, Row, calm_of
 from webhooks_server.engine.ring import Ring
 from webhooks_server.engine.timers import Timers
 
+MOST_ROWS = 1024
 SHARED_ROWS = 512
+# What a lane gets from a refill at least, if it has as much and may hold it.
+ROWS_PER_LANE = 8
 
 
 class Taken(NamedTuple):
@@ -23,15 +27,6 @@ class Taken(NamedTuple):
 
     lane: Lane
     row: Row
-
-
-class Reading(NamedTuple):
-    """A refill that is out: its lane at a generation, the rows asked for, and when."""
-
-    lane: Lane
-    generation: int
-    limit: int
-    asked_at: float
 
 
 class LaneEvents(NamedTuple):
@@ -53,17 +48,23 @@ class Lanes:
         index: MatchIndex,
         monotonic: Callable[[], float],
         events: LaneEvents,
+        most_rows: int = MOST_ROWS,
         shared_rows: int = SHARED_ROWS,
     ) -> None:
-        """Take the index that tells which subscriptions may send, a clock, and whom to call."""
+        """Take the index that tells which subscriptions may send, a clock, and whom to call.
+
+        `most_rows` is about how many may be in buffers at once: four times the slots, of which
+        `shared_rows`, a half, for lanes that hold more than they must.
+        """
         self.epochs: Mapping[int, int] = {}
         self._index = index
         self._monotonic = monotonic
         self._events = events
-        self._shared_rows = shared_rows
+        self._buffers = Buffers(most_rows, shared_rows, self._tell_hungry)
         self._lanes: dict[SubscriptionNumber, Lane] = {}
-        self._hungry: dict[SubscriptionNumber, None] = {}
         self._ring = Ring()
+        self._hungry = Ring()
+        self._urgent = Ring()
         self.timers = Timers()
         self._highest_read = 0
 
@@ -75,6 +76,11 @@ class Lanes:
     def __len__(self) -> int:
         """Return how many lanes have work in memory."""
         return len(self._lanes)
+
+    @property
+    def spare(self) -> int:
+        """How many more rows may be read; negative where more are here already."""
+        return self._buffers.spare
 
     def offer(self, deliveries: Sequence[NewDelivery]) -> None:
         """Take freshly committed deliveries without reading them back, where their lanes have room.
@@ -89,10 +95,10 @@ class Lanes:
                 continue
             if delivery.due_in > 0:
                 self._arm(lane.number, now + delivery.due_in / 1_000_000)
-            elif delivery.seq <= self._highest_read or not self.room(lane):
+            elif delivery.seq <= self._highest_read or self.spare <= 0 or not self.room(lane):
                 lane.dirty = True
             else:
-                lane.buffer.append(Row(delivery, now, now))
+                self._buffers.put(lane, Row(delivery, now, now))
             self._evaluate(lane, new=1)
 
     def take(self) -> Taken | None:
@@ -103,7 +109,7 @@ class Lanes:
             if not self._index.sends(lane.number):
                 self._evaluate(lane)
                 continue
-            row = lane.buffer.popleft()
+            row = self._buffers.take(lane)
             lane.out[row.delivery.seq] = row
             if lane.ready:
                 self._ring.add(lane)
@@ -112,13 +118,8 @@ class Lanes:
         return None
 
     def room(self, lane: Lane) -> int:
-        """Return how many more rows a lane's buffer takes.
-
-        That is twice what it may have in flight, or its share of a few hundred where lanes are few:
-        the rows in memory are bounded, and few are read twice.
-        """
-        most = max(2 * lane.max_in_flight, self._shared_rows // len(self._lanes))
-        return max(0, most - len(lane.buffer))
+        """Return how many more rows a lane's buffer takes."""
+        return self._buffers.room(lane, len(self._lanes))
 
     def put_back(self, taken: Taken) -> None:
         """Undo a take: nothing was sent."""
@@ -131,7 +132,7 @@ class Lanes:
         """Take note that an attempt is on record: only now its place in flight is free."""
         lane, row = taken
         lane.out.pop(row.delivery.seq, None)
-        if lane.refilling:
+        if lane.settled is not None:
             lane.settled.add(row.delivery.seq)
         if recorded.state is DeliveryState.PENDING:
             if recorded.due_in <= 0:
@@ -141,27 +142,38 @@ class Lanes:
         self._evaluate(lane, new=1)
 
     def wake(self, number: SubscriptionNumber) -> None:
-        """Read a lane afresh: rows may be due earlier, or final, or the subscription changed."""
+        """Read a lane afresh now: rows of it may be due before others, or final.
+
+        What is in memory waits for that read, but not for a second one: wake-ups that come faster
+        than reads return must not stop the lane.
+        """
         entry = self._owned(number)
-        if entry is None:
-            return
-        lane = self._open(entry)
-        lane.max_in_flight = entry.max_in_flight
-        lane.drop_buffer()
-        lane.dirty = True
-        self._evaluate(lane)
+        if entry is not None:
+            lane = self._open(entry)
+            lane.dirty = lane.urgent = True
+            lane.held = lane.held or not lane.refilling
+            self._evaluate(lane)
+
+    def changed(self, number: SubscriptionNumber) -> None:
+        """Take note that a subscription changed: whether it sends, or within what bounds."""
+        entry = self._owned(number)
+        if entry is not None:
+            lane = self._open(entry)
+            lane.max_in_flight = self._buffers.in_flight_of(entry)
+            lane.dirty = True
+            self._evaluate(lane, new=lane.max_in_flight)
 
     def note(self, head: LaneHead) -> None:
         """Take note of a lane that the store has pending rows for (start, back-stop, resume)."""
-        if head.due_in > 0:
-            self._arm(head.subscription, self._monotonic() + head.due_in / 1_000_000)
-            return
-        entry = self._owned(head.subscription)
-        if entry is None:
-            return
-        lane = self._open(entry)
-        lane.dirty = True
-        self._evaluate(lane)
+        number, entry = head.subscription, self._owned(head.subscription)
+        # With a max_age the first row may expire before it is due: that is seen once it is read.
+        must_expire = entry is not None and entry.max_age is not None
+        if head.due_in > 0 and not (must_expire and number not in self.timers):
+            self._arm(number, self._monotonic() + head.due_in / 1_000_000)
+        elif entry is not None:
+            lane = self._open(entry)
+            lane.dirty = True
+            self._evaluate(lane)
 
     def expire_timers(self) -> None:
         """Look at the lanes whose moment has come."""
@@ -175,15 +187,16 @@ class Lanes:
     def start_refills(self, most: int) -> list[Lane]:
         """Return lanes to read now, at most so many, each marked clean before it is read (EB2)."""
         lanes: list[Lane] = []
-        while self._hungry and len(lanes) < most:
-            number = next(iter(self._hungry))
-            del self._hungry[number]
-            lane = self._lanes.get(number)
-            if lane is not None and lane.hungry:
-                lane.dirty = False
-                lane.refilling = True
+        while len(lanes) < most and (lane := self._next_to_read(len(lanes))) is not None:
+            if self._lanes.get(lane.number) is lane and lane.hungry:
+                lane.begin_refill()
                 lanes.append(lane)
         return lanes
+
+    def _next_to_read(self, reading: int) -> Lane | None:
+        # What is urgent needs no room: most of it is here already.
+        has_room = ROWS_PER_LANE * reading < self.spare
+        return self._urgent.pop() or (self._hungry.pop() if has_room else None)
 
     def refilled(self, reading: Reading, rows: Sequence[NewDelivery]) -> None:
         """Take what a refill read.
@@ -195,33 +208,33 @@ class Lanes:
             self.refill_failed(lane)
             return
         now = self._monotonic()
-        known = {row.delivery.seq for row in lane.buffer} | lane.out.keys() | lane.settled
         fresh: list[Row] = []
         more = len(rows) >= reading.limit
-        for delivery in rows:
+        for at, delivery in enumerate(rows):
             self._highest_read = max(self._highest_read, delivery.seq)
-            if delivery.seq in known:
+            if lane.passes_over(delivery.seq):
                 continue
             if delivery.due_in > 0:
-                self._arm(lane.number, now + delivery.due_in / 1_000_000)
+                calm = calm_of(rows[at:], self._index.get(lane.number))
+                self._arm(lane.number, now + calm / 1_000_000)
                 more = False
                 break
             fresh.append(Row(delivery, now, reading.asked_at))
-        if fresh:
-            merged = sorted([*lane.buffer, *fresh], key=lambda row: (row.due_at, row.delivery.seq))
-            lane.buffer.clear()
-            lane.buffer.extend(merged)
         lane.dirty = lane.dirty or more
+        lane.held = False
+        self._buffers.replace(lane, fresh, len(self._lanes))
         self._end_refill(lane)
 
     def refill_failed(self, lane: Lane) -> None:
         """Take note that a refill told nothing: it must be read again."""
         lane.dirty = True
+        lane.urgent = lane.urgent or lane.held
         self._end_refill(lane)
 
     def settled(self, lane: Lane, *, more: bool) -> None:
         """Take note that a held lane was visited; with more, there are rows left to settle."""
         lane.dirty = lane.dirty or more
+        lane.held = False
         self._end_refill(lane)
 
     def excluded(self, lane: Lane) -> tuple[DeliverySeq, ...]:
@@ -231,15 +244,15 @@ class Lanes:
     def forget(self) -> None:
         """Drop everything that is not in flight, at a stop: it is still pending in the store."""
         for lane in list(self._lanes.values()):
-            lane.drop_buffer()
+            self._buffers.drop(lane)
             lane.dirty = False
             self._drop_if_idle(lane)
         self._hungry.clear()
+        self._urgent.clear()
         self.timers.clear()
 
     def _end_refill(self, lane: Lane) -> None:
-        lane.refilling = False
-        lane.settled.clear()
+        lane.end_refill()
         self._evaluate(lane, new=lane.max_in_flight)
 
     def _owned(self, number: SubscriptionNumber) -> IndexEntry | None:
@@ -249,22 +262,17 @@ class Lanes:
     def _open(self, entry: IndexEntry) -> Lane:
         lane = self._lanes.get(entry.number)
         if lane is None:
-            lane = self._lanes[entry.number] = Lane(entry)
+            lane = self._lanes[entry.number] = Lane(entry, self._buffers.in_flight_of(entry))
         return lane
 
     def _open_sending(self, number: SubscriptionNumber) -> Lane | None:
-        lane = self._lanes.get(number)
-        if not self._index.sends(number):
-            return None
-        if lane is not None:
-            return lane
-        entry = self._owned(number)
+        entry = self._owned(number) if self._index.sends(number) else None
         return None if entry is None else self._open(entry)
 
     def _evaluate(self, lane: Lane, *, new: int = 0) -> None:
         """Put a lane where it belongs now; at most `new` rows more than before can be taken."""
         if not self._index.sends(lane.number):
-            lane.drop_buffer()
+            self._buffers.drop(lane)
         elif lane.ready:
             self._ring.add(lane)
             self._events.ready(min(new, len(lane.buffer), lane.max_in_flight - len(lane.out)))
@@ -272,8 +280,12 @@ class Lanes:
         self._drop_if_idle(lane)
 
     def _feed(self, lane: Lane) -> None:
-        if lane.hungry and lane.number not in self._hungry:
-            self._hungry[lane.number] = None
+        if lane.hungry:
+            (self._urgent if lane.urgent else self._hungry).add(lane)
+            self._events.hungry()
+
+    def _tell_hungry(self) -> None:
+        if self._hungry:
             self._events.hungry()
 
     def _drop_if_idle(self, lane: Lane) -> None:

@@ -1,15 +1,16 @@
 """Reading due deliveries from the store into their lanes, many lanes at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Reason
-from webhooks_server.domain.errors import WebhooksError
+from webhooks_server.domain.errors import Unavailable
+from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.lanes import LaneRead, Settlement
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
-from webhooks_server.engine.caches import Payloads
-from webhooks_server.engine.lane import Lane
-from webhooks_server.engine.lanes import Lanes, Reading
+from webhooks_server.engine.caches import Payloads, Subscriptions
+from webhooks_server.engine.lane import Lane, Reading
+from webhooks_server.engine.lanes import Lanes
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, LaneStore, Telemetry
 
@@ -27,6 +28,7 @@ class Refill:
         store: LaneStore,
         lanes: Lanes,
         index: MatchIndex,
+        subscriptions: Subscriptions,
         payloads: Payloads,
         clock: Clock,
         telemetry: Telemetry,
@@ -36,6 +38,7 @@ class Refill:
         self._store = store
         self._lanes = lanes
         self._index = index
+        self._subscriptions = subscriptions
         self._payloads = payloads
         self._clock = clock
         self._telemetry = telemetry
@@ -47,14 +50,29 @@ class Refill:
             await self._wanted.wait()
             while lanes := self._lanes.start_refills(LANES_PER_READ):
                 try:
-                    await self._serve(lanes)
-                except WebhooksError as error:
-                    self._telemetry.fault("lanes.unreadable", error)
-                    await self._clock.sleep(PAUSE_AFTER_FAULT)
+                    await self._serve_all(lanes)
                 finally:
                     for lane in lanes:
                         if lane.refilling:
                             self._lanes.refill_failed(lane)
+
+    async def _serve_all(self, lanes: Sequence[Lane]) -> None:
+        """Serve lanes together; one that cannot be served does not keep the others from it."""
+        try:
+            await self._serve(lanes)
+        except Unavailable as error:
+            await self._pause_after(error)
+        except Exception as error:  # noqa: BLE001 - the loop never dies, see EA1
+            if len(lanes) == 1:
+                await self._pause_after(error)
+                return
+            for lane in lanes:
+                if lane.refilling:
+                    await self._serve_all([lane])
+
+    async def _pause_after(self, error: Exception) -> None:
+        self._telemetry.fault("lanes.unreadable", error)
+        await self._clock.sleep(PAUSE_AFTER_FAULT)
 
     async def _serve(self, lanes: Sequence[Lane]) -> None:
         sending = [lane for lane in lanes if self._index.sends(lane.number)]
@@ -65,7 +83,8 @@ class Refill:
             await self._read(sending)
 
     async def _read(self, lanes: Sequence[Lane]) -> None:
-        readings = [self._reading(lane, max(1, ROWS_PER_READ // len(lanes))) for lane in lanes]
+        share = min(ROWS_PER_READ, self._lanes.spare) // len(lanes)
+        readings = [self._reading(lane, share) for lane in lanes]
         reads = [
             LaneRead(
                 subscription=reading.lane.number,
@@ -75,13 +94,26 @@ class Refill:
             for reading in readings
         ]
         answers = {answer.subscription: answer.rows for answer in await self._store.due(reads)}
-        await self._payloads.fetch(
-            row.event_seq for rows in answers.values() for row in rows if row.due_in <= 0
-        )
+        await self._prefetch(lanes, answers)
         for reading in readings:
             rows = answers.get(reading.lane.number, ())
             if not await self._expire(reading.lane, rows):
                 self._lanes.refilled(reading, rows)
+
+    async def _prefetch(
+        self,
+        lanes: Sequence[Lane],
+        answers: Mapping[SubscriptionNumber, Sequence[NewDelivery]],
+    ) -> None:
+        """Read what is needed to send what is due, where it is not in flight already."""
+        due = [
+            row
+            for lane in lanes
+            for row in answers.get(lane.number, ())
+            if row.due_in <= 0 and row.seq not in lane.out
+        ]
+        await self._subscriptions.fetch(dict.fromkeys(row.subscription for row in due))
+        await self._payloads.fetch(row.event_seq for row in due)
 
     def _reading(self, lane: Lane, share: int) -> Reading:
         # What is known is read again, so that as many rows as wanted are new (EB1).

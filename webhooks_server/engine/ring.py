@@ -1,6 +1,6 @@
 """The order in which lanes are served.
 
-A ring of tenants, each a ring of its lanes that can send (reliability L1, L3).
+A ring of tenants, each a ring of its lanes that wait (reliability L1, L3).
 """
 
 from collections import OrderedDict, deque
@@ -15,12 +15,21 @@ class Ring:
     def __init__(self) -> None:
         """Start empty."""
         self._tenants: OrderedDict[TenantId, deque[Lane]] = OrderedDict()
+        self._lanes: set[Lane] = set()
+
+    def __len__(self) -> int:
+        """Return how many lanes wait."""
+        return len(self._lanes)
+
+    def __contains__(self, lane: Lane) -> bool:
+        """Tell whether a lane waits."""
+        return lane in self._lanes
 
     def add(self, lane: Lane) -> None:
         """Put a lane behind the others of its tenant."""
-        if lane.queued:
+        if lane in self._lanes:
             return
-        lane.queued = True
+        self._lanes.add(lane)
         queue = self._tenants.get(lane.tenant)
         if queue is None:
             queue = self._tenants[lane.tenant] = deque()
@@ -32,9 +41,14 @@ class Ring:
             return None
         tenant, queue = next(iter(self._tenants.items()))
         lane = queue.popleft()
-        lane.queued = False
+        self._lanes.discard(lane)
         if queue:
             self._tenants.move_to_end(tenant)
         else:
             del self._tenants[tenant]
         return lane
+
+    def clear(self) -> None:
+        """Let no lane wait."""
+        self._tenants.clear()
+        self._lanes.clear()

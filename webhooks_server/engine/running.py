@@ -58,7 +58,11 @@ class RunningEngine:
         self._senders = Senders(config.slots, self._take, self._deliver, tasks)
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
-        self._lanes = Lanes(index, clock.monotonic, events)
+        slots = config.slots
+        self._lanes = Lanes(
+            index, clock.monotonic, events, most_rows=4 * slots, shared_rows=2 * slots
+        )
+        self._subscriptions = Subscriptions(stores.subscriptions, index, config.user_agent)
         self._payloads = Payloads(stores.events, config.payload_cache_bytes)
         self._watch = StoreWatch(
             stores.control, clock, telemetry, lambda: self._recorder.unrecorded
@@ -78,6 +82,7 @@ class RunningEngine:
             store=stores.lanes,
             lanes=self._lanes,
             index=index,
+            subscriptions=self._subscriptions,
             payloads=self._payloads,
             clock=clock,
             telemetry=telemetry,
@@ -99,9 +104,7 @@ class RunningEngine:
             config=self._config,
             relay=self._relay,
             may_send=lambda number: self._is_fit and self._index.sends(number),
-            subscriptions=Subscriptions(
-                self._stores.subscriptions, self._index, self._config.user_agent
-            ),
+            subscriptions=self._subscriptions,
             payloads=self._payloads,
             clock=self._clock,
             ids=ids,
@@ -193,7 +196,7 @@ class RunningEngine:
         self._lanes.epochs = await self._stores.lanes.acquire(self._config.engine)
         parts = (self._refill, self._recorder, self._watch)
         loops = [tasks.create_task(part.run()) for part in parts]
-        await self._upkeep.refresh()
+        await self._upkeep.load_index()
         loops += self._upkeep.start(tasks)
         loops.append(tasks.create_task(self._find_lanes()))
         return loops

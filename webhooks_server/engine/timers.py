@@ -54,3 +54,7 @@ class Timers:
     def __len__(self) -> int:
         """Return how many lanes have a moment."""
         return len(self._moments)
+
+    def __contains__(self, number: SubscriptionNumber) -> bool:
+        """Tell whether a lane has a moment."""
+        return number in self._moments

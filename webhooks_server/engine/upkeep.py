@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from webhooks_server.domain.errors import NotFound, WebhooksError
-from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.errors import NotFound, Unavailable
+from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import DisableReason, Subscription
 from webhooks_server.engine.config import EngineConfig
@@ -47,6 +47,7 @@ class Upkeep:
         self._tell_confirmed = confirmed
         self._confirmed = clock.monotonic()
         self._pauses = index.pauses
+        self._visited = 0
         self.changed = Signal(clock)
         self.fan_outs = Signal(clock)
         self.disabling = Signal(clock)
@@ -72,23 +73,33 @@ class Upkeep:
         self._to_disable.append((number, reason))
         self.disabling.set()
 
+    async def load_index(self) -> None:
+        """Bring the index up to date before all lanes are found."""
+        await self._bring_up_to_date()
+        # The lanes that have anything to do are going to be found: a look at each would cost
+        # 100,000 subscriptions 100,000 reads.
+        self._index.take_touched()
+
     async def refresh(self) -> None:
         """Apply what changed since the index's version; touched lanes are read afresh."""
-        while True:
-            asked = self._clock.monotonic()
-            changes = await self._stores.subscriptions.changes(self._index.version)
-            self._index.apply(changes)
-            for number in self._index.take_touched():
-                self._lanes.wake(number)
-            if changes.complete:
-                break
-        self._confirmed = asked
+        await self._bring_up_to_date()
+        for number in self._index.take_touched():
+            self._lanes.changed(number)
         self._tell_confirmed()
         pauses = self._index.pauses
         if pauses != self._pauses:
             await self.find_lanes()
             # Only now: a fault of the store on the way lets the next beat try again.
             self._pauses = pauses
+
+    async def _bring_up_to_date(self) -> None:
+        while True:
+            asked = self._clock.monotonic()
+            changes = await self._stores.subscriptions.changes(self._index.version)
+            self._index.apply(changes)
+            if changes.complete:
+                self._confirmed = asked
+                return
 
     async def find_lanes(self) -> None:
         """Find all lanes afresh, partition by partition.
@@ -103,7 +114,7 @@ class Upkeep:
         while True:
             try:
                 await loop()
-            except WebhooksError as error:
+            except Exception as error:  # noqa: BLE001 - the loop never dies, see EA1
                 self._telemetry.fault("engine.loop_failed", error, loop=name)
                 await self._clock.sleep(PAUSE_AFTER_FAULT)
 
@@ -122,27 +133,40 @@ class Upkeep:
 
     async def _visit_partitions(self) -> None:
         """Look at every partition in turn: a lost wake-up delays a delivery, but strands none."""
+        step = self._config.backstop_partitions
         while True:
+            await self._clock.sleep(self._config.backstop_interval)
             owned = sorted(self._lanes.epochs)
-            step = self._config.backstop_partitions
-            for first in range(0, len(owned), step):
-                await self._clock.sleep(self._config.backstop_interval)
-                for head in await self._stores.lanes.find(owned[first : first + step]):
-                    self._lanes.note(head)
-                self.fan_outs.set()
-            await self._stores.control.sweep()
-            if not owned:
-                await self._clock.sleep(self._config.backstop_interval)
+            first = self._visited if self._visited < len(owned) else 0
+            # Those that cannot be read now are left to the next round, so that the others are read.
+            self._visited = first + step
+            self.fan_outs.set()
+            for head in await self._stores.lanes.find(owned[first : first + step]):
+                self._lanes.note(head)
+            if first == 0:
+                await self._stores.control.sweep()
 
     async def _fan_out(self) -> None:
         while True:
-            for event in await self._stores.lanes.fan_outs():
-                done = False
-                while not done:
-                    step = await self._stores.lanes.fan_out(event)
-                    self._lanes.offer(step.deliveries)
-                    done = step.done
-            await self.fan_outs.wait()
+            finished = [await self._finish(event) for event in await self._stores.lanes.fan_outs()]
+            # Where none could be finished, the back-stop asks again.
+            if not any(finished):
+                await self.fan_outs.wait()
+
+    async def _finish(self, event: EventSeq) -> bool:
+        """Make the deliveries that an event is still owed; one that fails holds up no other."""
+        try:
+            done = False
+            while not done:
+                step = await self._stores.lanes.fan_out(event)
+                self._lanes.offer(step.deliveries)
+                done = step.done
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge around one fan-out
+            self._telemetry.fault("fan_out.failed", error, event=event)
+            return False
+        return True
 
     async def _disable(self) -> None:
         while True:
