@@ -1,19 +1,21 @@
 """What somebody who starts a server for the first time reads."""
 
+import shlex
 import sys
 from pathlib import Path
 
 from webhooks_server.domain.addresses import split_address
 
-_DEFAULT_PORT = 50051
+_DEFAULT_ADDRESS = "127.0.0.1:50051"
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - looked for, not listened on
 # One that signs by Standard Webhooks too, as a passphrase does not.
 _SECRET = "whsec_YSBxdWljayBzdGFydCBzZWNyZXQgb2YgMzIgYnl0ZXM="  # noqa: S105 - printed for everybody to see
 
 
 def next_steps(address: str) -> str:
     """Return the commands to try against a server that listens on this address."""
-    _, port = split_address(address)
-    server = "" if port == _DEFAULT_PORT else f" --server 127.0.0.1:{port}"
+    there = _reachable(address)
+    server = "" if there == _DEFAULT_ADDRESS else f" --server {shlex.quote(there)}"
     program = _program()
     return f"""
 The server is ready on {address}. Paste these, the second in a terminal of its own:
@@ -25,9 +27,15 @@ The server is ready on {address}. Paste these, the second in a terminal of its o
 """
 
 
+def _reachable(address: str) -> str:
+    """Return an address by which this machine reaches what listens on the given one."""
+    host, port = split_address(address)
+    return f"{_ANY[host]}:{port}" if host in _ANY else address
+
+
 def _program() -> str:
     """Return how this program was called, so that it can be called again from the same place."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
-        return f"{sys.executable} -m {called.parent.name}"
-    return str(called)
+        return shlex.join((sys.executable, "-m", called.parent.name))
+    return shlex.quote(str(called))
