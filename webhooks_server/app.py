@@ -79,6 +79,7 @@ async def serve(settings: Settings) -> int:
     stop = _stop_signal()
     async with open_app(settings) as running:
         address = running.server.address
+        running.telemetry.fact("server.settings", settings=settings.chosen())
         running.telemetry.fact(
             "server.serving", address=address, version=__version__, pid=os.getpid()
         )

@@ -6,6 +6,7 @@ use it (`--data-dir`); the option wins. docs/settings.md lists them, and a test 
 
 import difflib
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,14 @@ class _Environment(BaseSettings):
             yield Effective(
                 variable=variable(field), value=self._text(field), source=self.source(field)
             )
+
+    def chosen(self) -> str:
+        """Return those that are not defaults as `name=value …`, each value quoted where needed."""
+        return " ".join(
+            f"{one.variable}={shlex.quote(one.value)}"
+            for one in self.effective()
+            if one.source != "default"
+        )
 
     def source(self, field: str) -> Source:
         """Tell where a setting's value comes from."""

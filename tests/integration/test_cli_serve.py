@@ -31,11 +31,14 @@ async def test_a_second_server_on_a_data_directory_or_a_port_is_refused(tmp_path
 async def test_options_and_variables_of_serve_are_settings(tmp_path: Path) -> None:
     variables = {"WEBHOOKS_DATA_DIR": str(tmp_path / "data"), "WEBHOOKS_LOG_FORMAT": "json"}
     process = await start("serve", "--listen", "127.0.0.1:0", variables=variables)
+    settings = json.loads(await line_with(process.stderr, "server.settings"))["settings"]
     line = await line_with(process.stderr, "server.serving")
     send_signal(process, signal.SIGINT)
     finished = await finish(process)
 
     assert json.loads(line)["address"].startswith("127.0.0.1:")
+    assert settings.split()[0] == "WEBHOOKS_LISTEN=127.0.0.1:0"
+    assert settings.split()[2:] == ["WEBHOOKS_LOG_FORMAT=json"]
     assert (finished.status, finished.out) == (0, "")
     assert (tmp_path / "data" / "webhooks.db").exists()
 
@@ -179,6 +182,17 @@ async def test_config_shows_each_setting_with_its_source() -> None:
     assert rows["WEBHOOKS_LISTEN"] == ["127.0.0.1:50051", "default"]
     assert len(rows) == len(Settings.model_fields) + 1
     assert as_json.json["WEBHOOKS_SLOTS"] == {"value": "7", "source": "environment"}
+
+
+async def test_what_a_terminal_cannot_show_is_printed_as_an_escape() -> None:
+    variables = {"PYTHONIOENCODING": "ascii", "WEBHOOKS_DATA_DIR": "dätä"}
+    shown, as_json = await asyncio.gather(
+        run("config", variables=variables), run("config", "--json", variables=variables)
+    )
+
+    assert (shown.status, shown.err) == (0, "")
+    assert "d\\xe4t\\xe4" in shown.out
+    assert as_json.json["WEBHOOKS_DATA_DIR"] == {"value": "dätä", "source": "environment"}
 
 
 async def test_an_unknown_variable_is_refused_by_every_command(tmp_path: Path) -> None:

@@ -162,8 +162,19 @@ def test_a_secret_shows_as_asterisks() -> None:
     class WithSecret(Settings):
         pepper: SecretStr = Field(default=SecretStr("canary-1"))
 
-    shown = sources(WithSecret.model_validate({"pepper": "canary-2"}))["WEBHOOKS_PEPPER"]
-    assert shown == ("**********", "option")
+    settings = WithSecret.model_validate({"pepper": "canary-2"})
+    assert sources(settings)["WEBHOOKS_PEPPER"] == ("**********", "option")
+    assert settings.chosen() == "WEBHOOKS_PEPPER='**********'"
+
+
+def test_what_was_chosen_is_what_differs_from_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().chosen() == ""
+    monkeypatch.setenv("WEBHOOKS_SLOTS", "7")
+    chosen = Settings(data_dir=Path("some where"), migrate=False).chosen()
+    assert chosen.split(" ", 1) == [
+        "WEBHOOKS_DATA_DIR='some",
+        "where' WEBHOOKS_SLOTS=7 WEBHOOKS_MIGRATE=false",
+    ]
 
 
 def test_a_bad_value_is_not_repeated_since_it_may_be_a_secret_in_the_wrong_place() -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
@@ -50,6 +51,7 @@ def build_app(*, with_summaries: bool) -> App:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its status."""
     _set_up_grpc()
+    _let_output_show_anything()
     given = list(sys.argv[1:] if arguments is None else arguments)
     app = build_app(with_summaries=given[:1] in ([], ["--help"], ["-h"]))
     try:
@@ -62,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except WebhooksError as error:
         status = _fail(error.message, FAILED)
     except UnicodeEncodeError:
+        if _is_utf8(given):
+            raise
         status = _fail("an argument is not UTF-8", MISUSED)
     except KeyboardInterrupt:
         status = INTERRUPTED
@@ -78,6 +82,18 @@ def _set_up_grpc() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # A child made by fork() after gRPC has started can hang; nothing here ever forks.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+
+def _let_output_show_anything() -> None:
+    """Let what a terminal's encoding lacks be printed as an escape, and not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_utf8(arguments: Sequence[str]) -> bool:
+    # Each byte that is not stands as half of a surrogate pair.
+    return not any("\ud800" <= character <= "\udfff" for character in "".join(arguments))
 
 
 def _fail(message: str, status: int) -> int:

@@ -1,6 +1,7 @@
 """What commands print: pairs for people, or JSON for programs."""
 
 import json
+import sys
 from collections.abc import Mapping
 
 Value = str | int | bool | None
@@ -16,7 +17,9 @@ def print_pairs(pairs: Mapping[str, Value]) -> None:
 
 def print_json(content: object) -> None:
     """Print one JSON text on one line."""
-    print(json.dumps(content, ensure_ascii=False), flush=True)
+    # What another encoding lacks would be printed as an escape that JSON does not have.
+    ascii_only = sys.stdout.encoding.lower() != "utf-8"
+    print(json.dumps(content, ensure_ascii=ascii_only), flush=True)
 
 
 def print_result(pairs: Mapping[str, Value], *, as_json: bool) -> None:

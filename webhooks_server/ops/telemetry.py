@@ -21,7 +21,7 @@ FIELDS = frozenset(
     "abandoned address attempt attempts bytes code count deliveries delivery duration_ms"
     " engine epoch event event_type events from_version in_flight latency_ms level limit loop"
     " method name omitted outcome partition partitions path pending pid profile reason"
-    " request_id seconds server_id size slots state status_code subscription subscriptions"
+    " request_id seconds server_id settings size slots state status_code subscription subscriptions"
     " tenant to_version unrecorded url version work".split()
 )
 
