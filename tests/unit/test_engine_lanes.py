@@ -68,6 +68,7 @@ class World:
     hungry: bool = False
     timer: bool = False
     most_rows: int = 1024
+    shared_rows: int = 0
     slots: int = 1000
     busy: int = 0
     index: MatchIndex = field(default_factory=MatchIndex)
@@ -79,7 +80,7 @@ class World:
             lambda: self.now,
             LaneEvents(self.count_ready, self.set_hungry, self.set_timer),
             most_rows=self.most_rows,
-            shared_rows=0,
+            shared_rows=self.shared_rows,
         )
         self.lanes.epochs = dict.fromkeys(range(4), 1)
 
@@ -194,6 +195,12 @@ class LanesAgainstStore(RuleBasedStateMachine):
         if self.reading_when_woken.get(number) is not answer.reading:
             self.reading_when_woken.pop(number, None)
         self.world.lanes.refilled(answer.reading, answer.rows)
+
+    @precondition(lambda self: self.readings)
+    @rule(at=st.integers(0, 3))
+    def fail_reading(self, at: int) -> None:
+        answer = self.readings.pop(at % len(self.readings))
+        self.world.lanes.refill_failed(answer.reading.lane)
 
     @rule()
     def take(self) -> None:

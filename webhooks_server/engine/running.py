@@ -10,7 +10,6 @@ from webhooks_server.domain.errors import (
     RelayIsPaused,
     ShuttingDown,
     StoreUnavailable,
-    WebhooksError,
 )
 from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import IdSource, SubscriptionNumber, TenantId
@@ -221,7 +220,7 @@ class RunningEngine:
         # What is missed here for a fault of the store is found by the back-stop.
         try:
             await self._upkeep.find_lanes()
-        except WebhooksError as error:
+        except Exception as error:  # noqa: BLE001 - the engine never dies of it, see EA1
             self._telemetry.fault("lanes.not_found", error)
 
     @property
