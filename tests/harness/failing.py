@@ -8,6 +8,47 @@ from typing import cast
 from webhooks_server.ports import ControlStore, Stores
 
 
+class Moody:
+    """A front of a real store: before each call of a method it does what a test tells it to.
+
+    What that raises comes out in the place of an answer.
+    """
+
+    def __init__(self, real: object) -> None:
+        self._real = real
+        self.before: dict[str, Callable[..., object]] = {}
+        self.calls: list[tuple[str, tuple[object, ...]]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method = getattr(self._real, name)
+
+        async def call(*arguments: object) -> object:
+            self.calls.append((name, arguments))
+            # A store that answers at once, as the one in memory, would hide what goes on meanwhile.
+            await asyncio.sleep(0)
+            if name in self.before:
+                self.before[name](*arguments)
+            return await method(*arguments)
+
+        return call
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Let a method fail until told otherwise."""
+
+        def raising(*_: object) -> None:
+            raise error
+
+        self.before[name] = raising
+
+    def heal(self, name: str) -> None:
+        """Let a method work again."""
+        del self.before[name]
+
+    def count(self, name: str) -> int:
+        """Return how often a method was called."""
+        return sum(1 for called, _ in self.calls if called == name)
+
+
 class Broken:
     """A store whose every method fails as it is told."""
 

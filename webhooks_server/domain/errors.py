@@ -110,6 +110,10 @@ class StoreConflict(WebhooksError):
     reason = "STORE_CONFLICT"
 
 
+class RecordRefused(WebhooksError):
+    """The database takes nothing of what came of this attempt."""
+
+
 class PreconditionFailed(WebhooksError):
     """The resource is not in a state that allows this."""
 

@@ -6,11 +6,10 @@ Results of attempts go to the store in groups, and none is ever dropped (EA1, EC
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
-from webhooks_server.domain.delivery import DeliveryState, Reason, Record, Recorded
-from webhooks_server.domain.errors import Unavailable, WebhooksError
+from webhooks_server.domain.delivery import Record, Recorded
+from webhooks_server.domain.errors import RecordRefused, Unavailable
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, LaneStore, Telemetry
 
@@ -18,11 +17,16 @@ MAX_BATCH = 512
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
+def _ignore() -> None:
+    """Do nothing."""
+
+
 class Result(NamedTuple):
-    """A record that waits for its commit, and whom to tell."""
+    """A record that waits for its commit, and whom to tell of that, or that there is none."""
 
     record: Record
     done: Callable[[Recorded], None]
+    failed: Callable[[], None]
 
 
 class Recorder:
@@ -51,21 +55,35 @@ class Recorder:
         """How many results are not on record yet."""
         return len(self._waiting) + self._committing
 
-    def submit(self, record: Record, done: Callable[[Recorded], None]) -> None:
-        """Record this; `done` is called once it is committed."""
-        self._waiting.append(Result(record, done))
+    def submit(
+        self,
+        record: Record,
+        done: Callable[[Recorded], None],
+        failed: Callable[[], None] = _ignore,
+    ) -> None:
+        """Record this.
+
+        `done` is called once it is committed, `failed` where the store does not take it. Who does
+        not ask for that keeps the delivery's place in flight: it is not sent again before a
+        restart, which is better than sending it for ever.
+        """
+        self._waiting.append(Result(record, done, failed))
         self._empty.clear()
         self._wanted.set()
 
     async def record(self, record: Record) -> Recorded:
-        """Record this, and return what the store made of it."""
+        """Record this, and return what the store made of it; raises RecordRefused."""
         answer: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
 
         def done(recorded: Recorded) -> None:
             if not answer.done():
                 answer.set_result(recorded)
 
-        self.submit(record, done)
+        def failed() -> None:
+            if not answer.done():
+                answer.set_exception(RecordRefused())
+
+        self.submit(record, done, failed)
         return await answer
 
     async def flushed(self) -> None:
@@ -84,7 +102,7 @@ class Recorder:
             self._empty.set()
 
     async def _commit(self, batch: Sequence[Result]) -> None:
-        """Commit a batch; one that fails is split until the bad record is alone."""
+        """Commit a batch, however long the store is away."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -94,42 +112,21 @@ class Recorder:
                 self._telemetry.fault("records.waiting", error, unrecorded=self.unrecorded)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
-                continue
-            except WebhooksError as error:
-                await self._split(batch, error)
+            except Exception as error:  # noqa: BLE001 - the loop never dies, see EA1
+                await self._refuse(batch, error)
                 return
-            for result, answer in zip(batch, answers, strict=True):
-                result.done(answer)
-            return
+            else:
+                for result, answer in zip(batch, answers, strict=True):
+                    result.done(answer)
+                return
 
-    async def _split(self, batch: Sequence[Result], error: WebhooksError) -> None:
+    async def _refuse(self, batch: Sequence[Result], error: Exception) -> None:
+        # The store has quarantined what it could. Which record it takes nothing of, it tells where
+        # that is alone; of the others, those that are stored already are only answered again.
         if len(batch) > 1:
-            middle = len(batch) // 2
-            await self._commit(batch[:middle])
-            await self._commit(batch[middle:])
+            for result in batch:
+                await self._commit([result])
             return
-        record, done = batch[0]
-        self._telemetry.fault("record.refused", error, delivery=record.uid.hex())
-        bare = _quarantined(record)
-        if record != bare:
-            await self._commit([Result(bare, done)])
-        # A bare record that is refused stays out: its delivery keeps its place in flight and is not
-        # sent again
-        # before a restart, which is better than sending it for ever.
-
-
-def _quarantined(record: Record) -> Record:
-    attempt = replace(
-        record.attempt,
-        request_headers={},
-        response_headers={},
-        response_body=b"",
-        error_message="internal: the result could not be stored",
-    )
-    return replace(
-        record,
-        attempt=attempt,
-        state=DeliveryState.FAILED,
-        state_reason=Reason.QUARANTINED,
-        charged=False,
-    )
+        (result,) = batch
+        self._telemetry.fault("record.refused", error, delivery=result.record.uid.hex())
+        result.failed()
