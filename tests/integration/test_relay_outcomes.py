@@ -1,6 +1,7 @@
 """What the relay makes of whatever a receiver does (reliability.md, 5)."""
 
 import asyncio
+import resource
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -227,3 +228,18 @@ async def test_retry_after_is_read(relay: Relay, value: str, wait: int | None) -
     answer = head(503, f"retry-after: {value}", "Content-Length: 0")
     async with receiving(says(answer)) as receiver:
         assert (await relay.send(receiver.request())).retry_after == wait
+
+
+async def test_a_file_limit_of_this_process_is_our_fault(relay: Relay) -> None:
+    async with receiving(says(OK)) as receiver:
+        request = receiver.request()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            result = await relay.send(request)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert result.is_ours
+        assert result.outcome is Outcome.CONNECTION_ERROR
+        assert result.error_message == "local_error: this relay could not open a connection"
+        assert not (await relay.send(request)).is_ours

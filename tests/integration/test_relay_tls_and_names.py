@@ -160,6 +160,16 @@ async def test_name_is_resolved_and_sent_along() -> None:
     assert receiver.requests[0].lines[1] == f"Host: alive.example.com:{receiver.port}"
 
 
+async def test_a_name_server_that_cannot_be_reached_is_our_fault() -> None:
+    config = RelayConfig(nameservers=("127.0.0.1:1",))
+    async with open_relay(config, SystemClock()) as relay:
+        result = await relay.send(post("http://alive.example.com/", timeout=10))
+    assert result.error_message == "dns_error: the name server cannot be reached"
+    assert (result.outcome, result.is_ours) == (Outcome.DNS_ERROR, True)
+    async with relay_with_names() as relay:
+        assert not (await relay.send(post(f"http://{BROKEN}.example.com/", timeout=10))).is_ours
+
+
 @pytest.mark.parametrize(
     ("label", "problem"),
     [

@@ -22,6 +22,7 @@ def tried(
     retry_after: int | None = None,
     trigger: Trigger = Trigger.PUBLISH,
     final_before: bool = False,
+    is_ours: bool = False,
 ) -> Tried:
     return Tried(
         outcome=outcome,
@@ -31,6 +32,7 @@ def tried(
         uncharged_count=uncharged_count,
         trigger=trigger,
         final_before=final_before,
+        is_ours=is_ours,
     )
 
 
@@ -146,6 +148,18 @@ def test_retry_after_can_only_lengthen(status_code: int, retry_after: int, wait:
 
 def test_a_blocked_address_is_not_tried_within_an_hour() -> None:
     assert decide(RetryPolicy(), tried(Outcome.BLOCKED_ADDRESS, 0), 0.8).wait == HOUR
+
+
+@pytest.mark.parametrize(("before", "wait"), [(0, 5), (1, 10), (3, 40), (4, 60), (10_000, 60)])
+def test_what_this_relay_is_short_of_is_waited_for(before: int, wait: int) -> None:
+    short = tried(
+        Outcome.CONNECTION_ERROR, 0, charged_count=9, uncharged_count=before, is_ours=True
+    )
+    decision = decide(RetryPolicy(), short, 1.0)
+    assert (decision.state, decision.charged) == (DeliveryState.PENDING, False)
+    assert decision.wait == wait * SECOND
+    ping = tried(Outcome.CONNECTION_ERROR, 0, trigger=Trigger.PING, is_ours=True)
+    assert decide(RetryPolicy(), ping, 1.0).state is DeliveryState.FAILED
 
 
 def test_our_own_faults_are_not_charged_and_quarantined_at_the_third() -> None:

@@ -35,7 +35,10 @@ class OutboundRequest:
 
 @value
 class SendResult:
-    """What came of one request: headers and body as far as they are kept."""
+    """What came of one request: headers and body as far as they are kept.
+
+    `is_ours` where it failed for want of something here, whatever the receiver does (R7).
+    """
 
     outcome: Outcome
     start_time: Instant
@@ -47,6 +50,7 @@ class SendResult:
     body_truncated: bool = False
     remote_ip_address: str = ""
     retry_after: Micros | None = None
+    is_ours: bool = False
 
 
 class Recipient:

@@ -13,6 +13,8 @@ LONGEST_WAIT = DAY
 BLOCKED_WAIT = HOUR
 INTERNAL_WAIT = Micros(5 * SECOND)
 MAX_INTERNAL_ERRORS = 3
+# Whatever this relay is short of may be there again soon; every attempt leaves a row.
+LONGEST_OWN_WAIT = MINUTE
 
 # The example schedule of the Standard Webhooks specification: the wait before attempt 2, 3, …
 _TABLE = (
@@ -46,6 +48,7 @@ class Tried:
     uncharged_count: int
     trigger: Trigger
     final_before: bool
+    is_ours: bool = False
 
 
 @value
@@ -66,7 +69,7 @@ def decide(policy: RetryPolicy, tried: Tried, jitter: float) -> Decision:
     """Decide what comes after an attempt; jitter is a uniform random number in [0.8, 1.2]."""
     if tried.outcome is Outcome.SUCCEEDED:
         return Decision(state=DeliveryState.SUCCEEDED)
-    if tried.outcome in _UNCHARGED:
+    if tried.is_ours or tried.outcome in _UNCHARGED:
         return _after_own_fault(tried)
     if tried.status_code == _GONE:
         return Decision(state=DeliveryState.FAILED, reason=Reason.GONE, disable=DisableReason.GONE)
@@ -126,6 +129,9 @@ def _is_client_error(tried: Tried) -> bool:
 def _after_own_fault(tried: Tried) -> Decision:
     if tried.trigger is Trigger.PING:
         return Decision(state=DeliveryState.FAILED, reason=Reason.ATTEMPTS_SPENT, charged=False)
+    if tried.is_ours:
+        wait = min(INTERNAL_WAIT * 2 ** min(tried.uncharged_count, 16), LONGEST_OWN_WAIT)
+        return Decision(state=DeliveryState.PENDING, wait=Micros(wait), charged=False)
     if tried.outcome is Outcome.ABANDONED:
         return Decision(state=DeliveryState.PENDING, charged=False)
     if tried.uncharged_count + 1 >= MAX_INTERNAL_ERRORS:

@@ -202,6 +202,7 @@ def _tried(delivery: NewDelivery, result: SendResult) -> Tried:
         uncharged_count=delivery.attempt_count - delivery.charged_count,
         trigger=delivery.trigger,
         final_before=delivery.final_before,
+        is_ours=result.is_ours,
     )
 
 

@@ -135,6 +135,7 @@ def _result(
         latency=latency,
         status_code=status or 0,
         error_message=verdict.error_message,
+        is_ours=verdict.is_ours,
         headers=exchange.headers,
         body=exchange.body,
         body_truncated=exchange.body_truncated,

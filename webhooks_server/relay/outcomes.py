@@ -38,6 +38,8 @@ _NAME_PROBLEMS = {
     pycares.errno.ARES_ETIMEOUT: "the name server did not answer in time",
     pycares.errno.ARES_ECONNREFUSED: "the name server cannot be reached",
 }
+# No receiver has a part in these, other than in a name server that is slow or fails for one name.
+_OWN_NAME_PROBLEMS = frozenset({pycares.errno.ARES_ECONNREFUSED, pycares.errno.ARES_ENOMEM})
 _TIMEOUTS = {
     Stage.RESOLVING: (Outcome.DNS_ERROR, "dns_error: the host name was not resolved in time"),
     Stage.CONNECTING: (Outcome.TIMEOUT, "connect_timeout: no connection in time"),
@@ -47,13 +49,20 @@ _TIMEOUTS = {
 
 
 class Verdict(NamedTuple):
-    """An outcome and the words for it; success has none."""
+    """An outcome, the words for it (success has none), and whether the fault is this relay's."""
 
     outcome: Outcome
     error_message: str = ""
+    is_ours: bool = False
 
 
 _SUCCEEDED = Verdict(Outcome.SUCCEEDED)
+_BROKEN = Verdict(
+    Outcome.CONNECTION_ERROR, "connection_reset: the connection broke before an answer"
+)
+_OWN_LIMIT_REACHED = Verdict(
+    Outcome.CONNECTION_ERROR, "local_error: this relay could not open a connection", is_ours=True
+)
 
 
 def judge_status(status: int) -> Verdict:
@@ -77,27 +86,26 @@ def judge_error(error: Exception, stage: Stage) -> Verdict:
         case TimeoutError():
             return Verdict(*_TIMEOUTS[stage])
         case aiohttp.ClientConnectorDNSError():
-            return Verdict(Outcome.DNS_ERROR, f"dns_error: {_name_problem(error)}")
+            return _judge_name_error(error)
         case aiohttp.ClientConnectorError() if stage is Stage.TLS:
             return Verdict(Outcome.TLS_ERROR, f"tls_error: {_tls_problem(error)}")
         case aiohttp.ClientConnectorError():
-            return _judge_connect_error(error.os_error.errno)
+            return _judge_connect_error(error.os_error)
         case aiohttp.ClientConnectionError() if isinstance(error.__cause__, ssl.SSLError):
             return Verdict(Outcome.TLS_ERROR, "tls_error: the TLS session broke before an answer")
         case UnsendableError() | aiohttp.InvalidURL():
             return Verdict(Outcome.INTERNAL, "internal: this request cannot be sent")
         case aiohttp.ClientConnectionError() | OSError():
-            return Verdict(
-                Outcome.CONNECTION_ERROR, "connection_reset: the connection broke before an answer"
-            )
+            return _BROKEN if not _is_own_limit(error) else _OWN_LIMIT_REACHED
         case _:
             return Verdict(Outcome.PROTOCOL_ERROR, "protocol_error: the answer is not valid HTTP")
 
 
-def _judge_connect_error(number: int | None) -> Verdict:
-    if number in _OWN_LIMITS:
-        message = "local_error: this relay could not open a connection"
-    elif number == errno.ECONNREFUSED:
+def _judge_connect_error(error: OSError) -> Verdict:
+    number = error.errno
+    if _is_own_limit(error):
+        return _OWN_LIMIT_REACHED
+    if number == errno.ECONNREFUSED:
         message = "connection_refused: nothing listens there"
     elif number in _UNREACHABLE:
         message = "connection_unreachable: there is no way to this address"
@@ -106,10 +114,18 @@ def _judge_connect_error(number: int | None) -> Verdict:
     return Verdict(Outcome.CONNECTION_ERROR, message)
 
 
-def _name_problem(error: aiohttp.ClientConnectorDNSError) -> str:
+def _is_own_limit(error: Exception) -> bool:
+    """Tell whether this process or host is short of something, whatever the receiver does."""
+    return isinstance(error, OSError) and error.errno in _OWN_LIMITS
+
+
+def _judge_name_error(error: aiohttp.ClientConnectorDNSError) -> Verdict:
+    if _is_own_limit(error.os_error):
+        return _OWN_LIMIT_REACHED
     cause = error.os_error.__cause__
     number = cause.args[0] if isinstance(cause, aiodns.error.DNSError) else None
-    return _NAME_PROBLEMS.get(number, "the host name was not resolved")
+    problem = _NAME_PROBLEMS.get(number, "the host name was not resolved")
+    return Verdict(Outcome.DNS_ERROR, f"dns_error: {problem}", number in _OWN_NAME_PROBLEMS)
 
 
 def _tls_problem(error: Exception) -> str:
