@@ -3,6 +3,8 @@
 The seed's NotifySubscribers() (EC11).
 """
 
+from collections.abc import Iterable
+
 from webhooks_server.domain.delivery import DeliveryState, Recorded
 from webhooks_server.domain.ids import TenantId
 from webhooks_server.domain.lanes import LaneHead, PassResult
@@ -11,7 +13,7 @@ from webhooks_server.engine.lane import Row
 from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.ports import Clock, LaneStore
 
-LOOK_AGAIN = 0.05
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
 class Pass:
@@ -33,15 +35,25 @@ class Pass:
 
     async def run(self, store: LaneStore, lanes: Lanes, index: MatchIndex) -> PassResult:
         """Wake what is due, and return once none of it is left."""
-        while True:
-            since = self._clock.monotonic() - self._begun
-            found = await store.find(sorted(lanes.epochs))
-            heads = [head for head in found if self._covers(head, since, index)]
-            if not heads:
-                return self._result()
-            for head in heads:
-                lanes.note(head)
-            await self._clock.sleep(LOOK_AGAIN)
+        heads = await self._find(store, lanes.epochs, index)
+        for head in heads:
+            lanes.note(head)
+        pause = FIRST_PAUSE
+        while heads:
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            # What is due now in another lane was not when the pass began.
+            covered = {head.subscription for head in heads}
+            found = await self._find(store, {head.partition for head in heads}, index)
+            heads = [head for head in found if head.subscription in covered]
+        return self._result()
+
+    async def _find(
+        self, store: LaneStore, partitions: Iterable[int], index: MatchIndex
+    ) -> list[LaneHead]:
+        since = self._clock.monotonic() - self._begun
+        found = await store.find(sorted(partitions))
+        return [head for head in found if self._covers(head, since, index)]
 
     def _covers(self, head: LaneHead, since: float, index: MatchIndex) -> bool:
         entry = index.get(head.subscription)

@@ -17,6 +17,7 @@ from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
 _SETTLED_AFTER = 2.0
+_WOKEN_AT_ONCE = 256
 """Seconds by which a commit that was under way has certainly ended or failed."""
 
 
@@ -144,7 +145,10 @@ class Publishing:
             for event_type in types
             for number in self._index.match(publish.tenant, event_type)
         }
-        for number in numbers:
+        for count, number in enumerate(numbers):
+            if count % _WOKEN_AT_ONCE == 0:
+                # An event may have 100,000 of them, and others want to be served in between.
+                await self._clock.sleep(0)
             self._engine.wake(number)
 
 
