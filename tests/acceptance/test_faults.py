@@ -18,7 +18,7 @@ from webhooks_server.domain.ids import DEFAULT_TENANT
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.subscription import RetryPolicy
 from webhooks_server.domain.times import Micros
-from webhooks_server.ports import EventStore, LaneStore, SubscriptionStore
+from webhooks_server.ports import LaneStore, SubscriptionStore
 
 
 class DriverError(Exception):
@@ -34,12 +34,6 @@ def moody_lanes(world: World) -> Moody:
 def moody_subscriptions(world: World) -> Moody:
     made = Moody(world.stores.subscriptions)
     world.stores = replace(world.stores, subscriptions=cast("SubscriptionStore", made))
-    return made
-
-
-def moody_events(world: World) -> Moody:
-    made = Moody(world.stores.events)
-    world.stores = replace(world.stores, events=cast("EventStore", made))
     return made
 
 
@@ -265,30 +259,3 @@ async def test_a_lower_max_age_moves_the_expiry(world: World, receiver: Receiver
         await world.settled(3)
     assert (await world.stores.deliveries.counts(None)).expired == 1
     assert len(receiver.requests) == 1
-
-
-async def test_a_fan_out_to_many_reads_their_subscriptions_together(
-    world: World, receiver: Receiver
-) -> None:
-    for number in range(100):
-        await world.subscribe(f"{receiver.url}/{number}")
-    subscriptions = moody_subscriptions(world)
-    async with world.engine() as engine:
-        await world.publish(engine)
-        await receiver.got(100)
-        await world.settled()
-    assert subscriptions.count("load") < 20
-
-
-async def test_a_backlog_of_large_events_is_read_in_parts(world: World, receiver: Receiver) -> None:
-    await world.subscribe(receiver.url)
-    await world.append("a", [b"%05d" % number + b"x" * 65_531 for number in range(60)])
-    events = moody_events(world)
-    async with world.engine(payload_cache_bytes=2_000_000):
-        await receiver.got(60)
-        await world.settled()
-    loads = [arguments[0] for name, arguments in events.calls if name == "load"]
-    numbers = [len(one) for one in loads if isinstance(one, list)]
-    assert max(numbers) <= 16
-    # Few are read twice: what is read ahead is not pushed out before it is sent.
-    assert sum(numbers) <= 90

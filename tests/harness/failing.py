@@ -44,6 +44,10 @@ class Moody:
         """Let a method work again."""
         del self.before[name]
 
+    def asked(self, name: str) -> list[list[object]]:
+        """Return what a method that takes a list was given, call by call."""
+        return [list(cast("list[object]", given[0])) for one, given in self.calls if one == name]
+
     def count(self, name: str) -> int:
         """Return how often a method was called."""
         return sum(1 for called, _ in self.calls if called == name)

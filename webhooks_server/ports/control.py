@@ -49,7 +49,9 @@ class LaneStore(Protocol):
     async def record(self, records: Sequence[Record]) -> Sequence[Recorded]:
         """Record attempts durably, in one commit, each numbered by its delivery's row (EA1).
 
-        Answers in order.
+        Answers in order. What no database takes of a result is left out, and its delivery
+        quarantined: only the store knows what that is. An error that is not Unavailable means that
+        one of the records is not taken at all; the others may be stored.
 
         A record whose token is known changes nothing and is answered with the delivery as it
         stands. One whose epoch is stale, whose uid does not fit, or whose delivery is no longer
