@@ -59,9 +59,14 @@ VALID: tuple[Message, ...] = (
 
 
 def methods() -> list[MethodDescriptor]:
-    """Every method of the contract, from its descriptors."""
+    """Every unary method of the contract, from its descriptors."""
     services = [service for file in FILES for service in file.services_by_name.values()]
-    return [method for service in services for method in service.methods]
+    return [
+        method
+        for service in services
+        for method in service.methods
+        if not method.client_streaming and not method.server_streaming
+    ]
 
 
 def path_of(method: MethodDescriptor) -> str:

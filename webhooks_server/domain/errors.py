@@ -190,6 +190,16 @@ class ShuttingDown(Unavailable):
     retry_after_seconds = 0.0
 
 
+class StreamAged(ShuttingDown):
+    """The stream has been open for as long as the server allows; open a new one."""
+
+
+class StreamProtocolBroken(WebhooksError):
+    """The messages of the stream are not those, or not in the order, that the contract says."""
+
+    reason = "STREAM_PROTOCOL"
+
+
 class StartError(WebhooksError):
     """The server cannot start."""
 

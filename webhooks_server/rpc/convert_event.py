@@ -1,12 +1,18 @@
 """Events: EventInput to the domain, and the domain to Event."""
 
 from webhooks.v1 import event_pb2 as pb
+from webhooks.v1 import publisher_service_pb2 as publisher_pb
 from webhooks_server.domain.bounds import MAX_PAIRS
-from webhooks_server.domain.event import Event
+from webhooks_server.domain.event import Accepted, Event
 from webhooks_server.domain.ids import EventId, TenantId
 from webhooks_server.domain.subscription import JSON_CONTENT_TYPE
 from webhooks_server.rpc.convert_struct import NotJson, render_struct
-from webhooks_server.rpc.convert_times import optional_timestamp, read_timestamp, timestamp
+from webhooks_server.rpc.convert_times import (
+    optional_timestamp,
+    read_timestamp,
+    timestamp,
+    write_timestamp,
+)
 from webhooks_server.services.violations import Violations
 
 _EMPTY_PAYLOAD = b"{}"
@@ -69,6 +75,22 @@ def event_message(event: Event, *, full: bool) -> pb.Event:
     elif full:
         message.data_bytes = event.payload
     return message
+
+
+def write_published(
+    accepted: Accepted, response: publisher_pb.PublishResponse
+) -> publisher_pb.PublishResponse:
+    """Fill in what became of an event, and return it."""
+    event = accepted.event
+    if event.id:
+        response.event = event.name
+    if accepted.duplicate:
+        response.duplicate = True
+    response.matched_subscription_count = event.delivery_count
+    # An event that was only validated has none.
+    if event.create_time:
+        write_timestamp(event.create_time, response.create_time)
+    return response
 
 
 def _read_payload(message: pb.EventInput, kind: str | None, violations: Violations) -> bytes:

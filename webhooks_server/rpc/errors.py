@@ -19,6 +19,7 @@ from webhooks_server.domain.errors import (
     ResourceError,
     ResourceExists,
     StoreConflict,
+    StreamProtocolBroken,
     TooMuchToRead,
     Unavailable,
     WebhooksError,
@@ -35,6 +36,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 
 _CODES: Mapping[type[WebhooksError], grpc.StatusCode] = {
     InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    StreamProtocolBroken: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     ResourceExists: grpc.StatusCode.ALREADY_EXISTS,
     EventIdReused: grpc.StatusCode.ALREADY_EXISTS,
@@ -58,8 +60,13 @@ class CallStatus(grpc.Status):
 
 def status_of(error: WebhooksError, request_id: str) -> CallStatus | None:
     """Return the status of an error, or None where it is a bug that it came up to here."""
-    code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), None)
+    code = _code_of(error)
     return None if code is None else _status(code, error.message, list(_details(error)), request_id)
+
+
+def status_message(error: InvalidArgument | EventIdReused) -> status_pb2.Status:
+    """Return the status of an error that is told in a message, and does not end the call."""
+    return _message(_CODES[type(error)], error.message, list(_details(error)))
 
 
 def internal_status(request_id: str) -> CallStatus:
@@ -80,13 +87,21 @@ def deadline_status(request_id: str) -> CallStatus:
 def _status(
     code: grpc.StatusCode, message: str, details: list[Message], request_id: str
 ) -> CallStatus:
-    short = _cut(message)
+    status = _message(code, message, details)
+    metadata = ((DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id))
+    return CallStatus(code, status.message, metadata)
+
+
+def _message(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:
     number, _ = code.value
-    status = status_pb2.Status(code=number, message=short)
+    status = status_pb2.Status(code=number, message=_cut(message))
     for detail in details:
         status.details.add().Pack(detail)
-    metadata = ((DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id))
-    return CallStatus(code, short, metadata)
+    return status
+
+
+def _code_of(error: WebhooksError) -> grpc.StatusCode | None:
+    return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), None)
 
 
 def _details(error: WebhooksError) -> Iterator[Message]:

@@ -18,6 +18,7 @@ from webhooks.v1 import (
     publisher_service_pb2,
     subscription_service_pb2,
 )
+from webhooks_server.ports import Telemetry
 from webhooks_server.rpc.admin_service import AdminServicer
 from webhooks_server.rpc.call import Call, Context
 from webhooks_server.rpc.delivery_service import DeliveryServicer
@@ -26,6 +27,7 @@ from webhooks_server.rpc.info import ServerInfo
 from webhooks_server.rpc.pages import Pages
 from webhooks_server.rpc.publisher_service import PublisherServicer
 from webhooks_server.rpc.reflection import ALPHA, METHOD, STABLE, open_reflection
+from webhooks_server.rpc.streams import OpenStreams
 from webhooks_server.rpc.subscription_service import SubscriptionServicer
 from webhooks_server.rpc.wall import Wall
 from webhooks_server.services import Services
@@ -50,21 +52,27 @@ def service_names() -> list[str]:
 
 
 def contract_handlers(
-    services: Services, info: ServerInfo, pages: Pages, wall: Wall
+    services: Services,
+    info: ServerInfo,
+    pages: Pages,
+    wall: Wall,
+    streams: OpenStreams,
+    telemetry: Telemetry,
 ) -> list[grpc.GenericRpcHandler]:
     """Return the handlers of the contract's services."""
     servicers = (
-        PublisherServicer(services),
+        PublisherServicer(services, streams, telemetry),
         SubscriptionServicer(services, pages),
         EventServicer(services, pages),
         DeliveryServicer(services, pages),
         AdminServicer(services, info),
     )
+    stream_wall = Wall(streams.admission, telemetry)
     return [
         grpc.method_handlers_generic_handler(
             service.full_name,
             {
-                method.name: wall.unary(
+                method.name: (stream_wall.stream if method.client_streaming else wall.unary)(
                     method.full_name,
                     GetMessageClass(method.input_type).FromString,
                     getattr(servicer, method.name),

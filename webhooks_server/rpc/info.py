@@ -30,6 +30,8 @@ def limits_of(max_payload_bytes: int, max_concurrent_calls: int) -> dict[str, in
         "max_message_bytes": MAX_MESSAGE_BYTES,
         "max_batch_events": bounds.MAX_BATCH_EVENTS,
         "max_batch_payload_bytes": bounds.MAX_BATCH_BYTES,
+        "max_outstanding_events": bounds.MAX_OUTSTANDING_EVENTS,
+        "max_outstanding_bytes": bounds.MAX_OUTSTANDING_BYTES,
         "max_json_depth": MAX_DEPTH,
         "max_patterns_per_subscription": bounds.MAX_PATTERNS,
         "max_page_size": MAX_PAGE_SIZE,

@@ -3,12 +3,14 @@
 from webhooks.v1 import publisher_service_pb2 as pb
 from webhooks_server.domain.bounds import MAX_BATCH_EVENTS
 from webhooks_server.domain.errors import invalid
-from webhooks_server.domain.event import Accepted, Event
+from webhooks_server.domain.event import Event
+from webhooks_server.ports import Telemetry
 from webhooks_server.rpc import names
 from webhooks_server.rpc.call import Call
-from webhooks_server.rpc.convert_event import read_event_input
-from webhooks_server.rpc.convert_times import write_timestamp
+from webhooks_server.rpc.convert_event import read_event_input, write_published
+from webhooks_server.rpc.publish_stream import PublishStream, Requests
 from webhooks_server.rpc.requests import require
+from webhooks_server.rpc.streams import OpenStreams
 from webhooks_server.services import Services
 from webhooks_server.services.event_checks import read_through
 from webhooks_server.services.publishing import PublishDraft
@@ -18,16 +20,18 @@ from webhooks_server.services.violations import Violations
 class PublisherServicer:
     """Takes events. What is answered OK is on disk, together with its deliveries."""
 
-    def __init__(self, services: Services) -> None:
-        """Take the use cases."""
+    def __init__(self, services: Services, streams: OpenStreams, telemetry: Telemetry) -> None:
+        """Take the use cases, and where streams are known and told of."""
         self._publishing = services.publishing
+        self._streams = streams
+        self._telemetry = telemetry
 
     async def Publish(self, request: pb.PublishRequest, call: Call) -> pb.PublishResponse:
         """Accept one event."""
         require(request, "event")
         draft = await read_through(request.ByteSize(), _read_one, request, call.traceparent)
         accept = self._publishing.validate if request.validate_only else self._publishing.publish
-        return _response((await accept(draft))[0])
+        return write_published((await accept(draft))[0], pb.PublishResponse())
 
     async def BatchPublish(
         self, request: pb.BatchPublishRequest, call: Call
@@ -39,7 +43,24 @@ class PublisherServicer:
             raise invalid("events", problem)
         draft = await read_through(request.ByteSize(), _read_batch, request, call.traceparent)
         accept = self._publishing.validate if request.validate_only else self._publishing.publish
-        return pb.BatchPublishResponse(results=[_response(one) for one in await accept(draft)])
+        response = pb.BatchPublishResponse()
+        for accepted in await accept(draft):
+            write_published(accepted, response.results.add())
+        return response
+
+    async def StreamingPublish(self, messages: Requests, call: Call) -> None:
+        """Accept events one after the other."""
+        stream = PublishStream(self._publishing, messages, call)
+        try:
+            await stream.run(self._streams)
+        finally:
+            self._telemetry.fact(
+                "publish.stream_ended",
+                request_id=call.request_id,
+                client_id=stream.client_id,
+                accepted=stream.accepted,
+                refused=stream.refused,
+            )
 
 
 def _read_one(request: pb.PublishRequest, traceparent: str) -> PublishDraft:
@@ -69,16 +90,3 @@ def _read_batch(request: pb.BatchPublishRequest, traceparent: str) -> PublishDra
         structs={at for at, one in enumerate(request.events) if one.HasField("data")},
         unreadable=violations.found(),
     )
-
-
-def _response(accepted: Accepted) -> pb.PublishResponse:
-    event = accepted.event
-    response = pb.PublishResponse(
-        event=event.name if event.id else "",
-        duplicate=accepted.duplicate,
-        matched_subscription_count=event.delivery_count,
-    )
-    # An event that was only validated has none.
-    if event.create_time:
-        write_timestamp(event.create_time, response.create_time)
-    return response

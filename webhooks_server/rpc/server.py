@@ -21,6 +21,8 @@ from webhooks_server.rpc.handlers import (
 )
 from webhooks_server.rpc.info import MAX_MESSAGE_BYTES, ServerInfo, limits_of
 from webhooks_server.rpc.pages import Pages
+from webhooks_server.rpc.streams import MAX_STREAMS as MAX_PUBLISH_STREAMS
+from webhooks_server.rpc.streams import OpenStreams
 from webhooks_server.rpc.tokens import PageTokens
 from webhooks_server.rpc.wall import Wall
 from webhooks_server.services import Services
@@ -66,18 +68,21 @@ class RunningServer:
     health: health_aio.HealthServicer
     calls: Admission
     streams: Admission
+    publish_streams: OpenStreams
 
     async def drain(self, grace: float, delay: float = 0.0) -> bool:
         """Report NOT_SERVING, then refuse new calls and wait for those that run.
 
         Load balancers get `delay` seconds to notice, the calls `grace` seconds to end; tells
-        whether all have ended.
+        whether all have ended. Publish streams are told to end.
         """
         await self.health.enter_graceful_shutdown()
         await asyncio.sleep(delay)
         self.streams.close()
         self.calls.close()
-        ended = await self.calls.wait_idle(grace)
+        self.publish_streams.close()
+        idle = (self.calls.wait_idle(grace), self.publish_streams.admission.wait_idle(grace))
+        ended = all(await asyncio.gather(*idle))
         # gRPC cuts off what it has received and not handed over. So what is under way when the door
         # closes still gets here, and is told that it may be repeated elsewhere.
         await asyncio.sleep(_LINGER_SECONDS)
@@ -95,13 +100,21 @@ async def open_server(
     pages = Pages(PageTokens(await services.admin.page_token_key()))
     calls, streams = Admission(config.max_concurrent_calls), Admission(MAX_STREAMS)
     limits = limits_of(config.max_payload_bytes, config.max_concurrent_calls)
+    publish_streams = OpenStreams()
     health = health_aio.HealthServicer()
     # Our own answer shall come first: a stream that gRPC refuses fails without a reason or details,
     # and a new connection opens as many as it likes before it has heard of a bound.
-    most_streams = config.max_concurrent_calls + MAX_CHECKS + MAX_STREAMS
+    most_streams = config.max_concurrent_calls + MAX_CHECKS + MAX_STREAMS + MAX_PUBLISH_STREAMS
     server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_concurrent_streams", most_streams)))
     server.add_generic_rpc_handlers(
-        contract_handlers(services, replace(info, limits=limits), pages, Wall(calls, telemetry))
+        contract_handlers(
+            services,
+            replace(info, limits=limits),
+            pages,
+            Wall(calls, telemetry),
+            publish_streams,
+            telemetry,
+        )
     )
     # Of their own: a server that is busy, or on its way out, still says so.
     checks, watches = (Wall(Admission(bound), telemetry) for bound in (MAX_CHECKS, MAX_STREAMS))
@@ -116,7 +129,12 @@ async def open_server(
     reporting = asyncio.create_task(_keep_reporting(health, readiness), name="health")
     try:
         yield RunningServer(
-            address=f"{host}:{port}", port=port, health=health, calls=calls, streams=streams
+            address=f"{host}:{port}",
+            port=port,
+            health=health,
+            calls=calls,
+            streams=streams,
+            publish_streams=publish_streams,
         )
     finally:
         reporting.cancel()
@@ -124,7 +142,9 @@ async def open_server(
         await server.stop(None)
         # gRPC does not wait for the methods that it cancels; what they use is closed after this.
         calls.close()
+        publish_streams.close()
         await calls.wait_idle(_STOP_SECONDS)
+        await publish_streams.admission.wait_idle(_STOP_SECONDS)
 
 
 async def _keep_reporting(

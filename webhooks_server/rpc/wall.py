@@ -7,7 +7,7 @@ than an interceptor, which gRPC would run anew for every call.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc
 import grpc.aio
@@ -35,11 +35,30 @@ LONGER_CALLS = {
 }
 
 Request = TypeVar("Request", bound=Message)
+Result = TypeVar("Result")
 Parse = Callable[[bytes], Request]
 
 
 class _TookTooLong(Exception):
     """The call reached the server's own bound."""
+
+
+class Messages(Generic[Request]):
+    """The messages of a stream that a method reads and writes itself."""
+
+    def __init__(self, context: Context, parse: Parse[Request]) -> None:
+        """Take gRPC's view of the call."""
+        self._context = context
+        self._parse = parse
+
+    async def read(self) -> tuple[Request, int] | None:
+        """Return the next message and its size, or None after the last; raises InvalidArgument."""
+        data = await self._context.read()
+        return None if data is grpc.aio.EOF else (_parsed(self._parse, data), len(data))
+
+    async def write(self, message: Message) -> None:
+        """Send a message; waits while the caller does not read."""
+        await self._context.write(message.SerializeToString())
 
 
 class Wall:
@@ -66,7 +85,7 @@ class Wall:
                 with self._admission:
                     answering = behavior(_parsed(parse, data), call)
                     if not _ends_within(context, seconds):
-                        answering = _bounded(answering, seconds)
+                        answering = bounded(answering, seconds)
                     return (await answering).SerializeToString()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
                 status = self._status(error, method, call.request_id)
@@ -112,6 +131,24 @@ class Wall:
 
         return grpc.stream_stream_rpc_method_handler(guarded)
 
+    def stream(
+        self,
+        method: str,
+        parse: Parse[Request],
+        behavior: Callable[[Messages[Request], Call], Awaitable[None]],
+    ) -> Handler:
+        """Guard a method of many requests and many answers that reads and writes them itself."""
+
+        async def guarded(_: AsyncIterator[bytes], context: Context) -> None:
+            call = self._calls.begin(context)
+            try:
+                with self._admission:
+                    await behavior(Messages(context, parse), call)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                await context.abort_with_status(self._status(error, method, call.request_id))
+
+        return grpc.stream_stream_rpc_method_handler(guarded)
+
     def _status(self, error: BaseException, method: str, request_id: str) -> CallStatus:
         """Return the status that a failed call ends with; raises what gRPC itself must see."""
         if isinstance(error, grpc.aio.AbortError) or _is_cancelled(error):
@@ -145,7 +182,8 @@ def _ends_within(context: Context, seconds: float) -> bool:
     return remaining is not None and remaining <= seconds
 
 
-async def _bounded(answering: Awaitable[Message], seconds: float) -> Message:
+async def bounded(answering: Awaitable[Result], seconds: float) -> Result:
+    """Return what is awaited; where it takes longer, the call ends with DEADLINE_EXCEEDED."""
     timer = asyncio.timeout(seconds)
     try:
         async with timer:

@@ -1,4 +1,4 @@
-"""Publish and BatchPublish: check, accept durably, tell the engine."""
+"""Publish, BatchPublish and StreamingPublish: check, accept durably, tell the engine."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -67,8 +67,12 @@ class Publishing:
 
     async def publish(self, draft: PublishDraft) -> Sequence[Accepted]:
         """Accept the events durably, all or none; the answer is in their order."""
-        await read_through(payload_bytes(draft.events), self._check, draft)
-        publish = Publish(tenant=draft.tenant, events=self._with_ids(draft.events))
+        await read_through(payload_bytes(draft.events), self.check, draft)
+        return await self.accept(draft.tenant, draft.events)
+
+    async def accept(self, tenant: TenantId, events: tuple[Event, ...]) -> Sequence[Accepted]:
+        """Accept events that check() let pass, as publish does."""
+        publish = Publish(tenant=tenant, events=self._with_ids(events))
         try:
             accepted = await self._events.append(publish)
         except asyncio.CancelledError:
@@ -82,14 +86,32 @@ class Publishing:
         self._engine.accepted(accepted)
         return accepted
 
+    async def accept_each(
+        self, tenant: TenantId, events: tuple[Event, ...]
+    ) -> Sequence[Accepted | EventIdReused]:
+        """Accept events that check() let pass in one commit, but each for itself.
+
+        Where one cannot be accepted they are halved until it is alone, so that all others are, and
+        in their order.
+        """
+        try:
+            return await self.accept(tenant, events)
+        except EventIdReused as error:
+            if len(events) == 1:
+                return (error,)
+        half = len(events) // 2
+        first = await self.accept_each(tenant, events[:half])
+        return (*first, *await self.accept_each(tenant, events[half:]))
+
     async def validate(self, draft: PublishDraft) -> Sequence[Accepted]:
         """Answer what publish would, as far as it can be known, and store nothing."""
-        await read_through(payload_bytes(draft.events), self._check, draft)
+        await read_through(payload_bytes(draft.events), self.check, draft)
         await catch_up(self._index, self._subscriptions)
         seen: dict[EventId, Event] = {}
         return [await self._validated(event, seen) for event in draft.events]
 
-    def _check(self, draft: PublishDraft) -> None:
+    def check(self, draft: PublishDraft) -> None:
+        """Raise InvalidArgument with all that is wrong, NotFound where there is no such tenant."""
         known(draft.tenant)
         violations = Violations(draft.unreadable)
         events = draft.events

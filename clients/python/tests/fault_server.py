@@ -85,6 +85,19 @@ class FaultServer(PublisherServiceServicer):
         ids = [event.event_id for event in request.events]
         return pb.BatchPublishResponse(results=self._answer(ids, context))
 
+    def StreamingPublish(  # noqa: N802 - as above
+        self, request_iterator: Iterator[pb.StreamingPublishRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.StreamingPublishResponse]:
+        """Answer each event by itself; a fault of the script meets one event."""
+        next(request_iterator)
+        yield pb.StreamingPublishResponse(opened=pb.StreamingPublishResponse.Opened())
+        for request in request_iterator:
+            (result,) = self._answer([request.publish.event.event_id], context)
+            ack = pb.StreamingPublishResponse.Ack(
+                sequence=request.publish.sequence, published=result
+            )
+            yield pb.StreamingPublishResponse(acks=pb.StreamingPublishResponse.Acks(acks=[ack]))
+
     def get_server_info(
         self, request: admin.GetServerInfoRequest, context: grpc.ServicerContext
     ) -> admin.GetServerInfoResponse:

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from webhooks.v1 import event_pb2 as webhooks_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#webhooks/v1/publisher_service.proto\x12\x0bwebhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17webhooks/v1/event.proto\"q\n\x0ePublishRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12,\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x17.webhooks.v1.EventInputB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x88\x01\n\x0fPublishResponse\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tduplicate\x18\x03 \x01(\x08\x12\"\n\x1amatched_subscription_count\x18\x04 \x01(\x05\"w\n\x13\x42\x61tchPublishRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x17.webhooks.v1.EventInputB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"E\n\x14\x42\x61tchPublishResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.webhooks.v1.PublishResponse2\xad\x01\n\x10PublisherService\x12\x44\n\x07Publish\x12\x1b.webhooks.v1.PublishRequest\x1a\x1c.webhooks.v1.PublishResponse\x12S\n\x0c\x42\x61tchPublish\x12 .webhooks.v1.BatchPublishRequest\x1a!.webhooks.v1.BatchPublishResponseB\x94\x01\n\x1bio.github.webhooksserver.v1B\x15PublisherServiceProtoP\x01ZNgithub.com/webhooks-server/webhooks-server/generated/go/webhooks/v1;webhooksv1\xaa\x02\x0bWebhooks.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#webhooks/v1/publisher_service.proto\x12\x0bwebhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17webhooks/v1/event.proto\"q\n\x0ePublishRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12,\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x17.webhooks.v1.EventInputB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x88\x01\n\x0fPublishResponse\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tduplicate\x18\x03 \x01(\x08\x12\"\n\x1amatched_subscription_count\x18\x04 \x01(\x05\"w\n\x13\x42\x61tchPublishRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x17.webhooks.v1.EventInputB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"E\n\x14\x42\x61tchPublishResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.webhooks.v1.PublishResponse\"\xb4\x02\n\x17StreamingPublishRequest\x12?\n\x04open\x18\x01 \x01(\x0b\x32).webhooks.v1.StreamingPublishRequest.OpenB\x04\xe2\x41\x01\x01H\x00\x12\x45\n\x07publish\x18\x02 \x01(\x0b\x32,.webhooks.v1.StreamingPublishRequest.PublishB\x04\xe2\x41\x01\x01H\x00\x1a\x35\n\x04Open\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tclient_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x1aO\n\x07Publish\x12\x16\n\x08sequence\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12,\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x17.webhooks.v1.EventInputB\x04\xe2\x41\x01\x02\x42\t\n\x07request\"\xa7\x03\n\x18StreamingPublishResponse\x12>\n\x06opened\x18\x01 \x01(\x0b\x32,.webhooks.v1.StreamingPublishResponse.OpenedH\x00\x12:\n\x04\x61\x63ks\x18\x02 \x01(\x0b\x32*.webhooks.v1.StreamingPublishResponse.AcksH\x00\x1aG\n\x06Opened\x12\x1e\n\x16max_outstanding_events\x18\x01 \x01(\x05\x12\x1d\n\x15max_outstanding_bytes\x18\x02 \x01(\x03\x1ay\n\x03\x41\x63k\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x31\n\tpublished\x18\x02 \x01(\x0b\x32\x1c.webhooks.v1.PublishResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\x1a?\n\x04\x41\x63ks\x12\x37\n\x04\x61\x63ks\x18\x01 \x03(\x0b\x32).webhooks.v1.StreamingPublishResponse.AckB\n\n\x08response2\x92\x02\n\x10PublisherService\x12\x44\n\x07Publish\x12\x1b.webhooks.v1.PublishRequest\x1a\x1c.webhooks.v1.PublishResponse\x12S\n\x0c\x42\x61tchPublish\x12 .webhooks.v1.BatchPublishRequest\x1a!.webhooks.v1.BatchPublishResponse\x12\x63\n\x10StreamingPublish\x12$.webhooks.v1.StreamingPublishRequest\x1a%.webhooks.v1.StreamingPublishResponse(\x01\x30\x01\x42\x94\x01\n\x1bio.github.webhooksserver.v1B\x15PublisherServiceProtoP\x01ZNgithub.com/webhooks-server/webhooks-server/generated/go/webhooks/v1;webhooksv1\xaa\x02\x0bWebhooks.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,14 +48,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHPUBLISHREQUEST'].fields_by_name['events']._serialized_options = b'\342A\001\002'
   _globals['_BATCHPUBLISHREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_BATCHPUBLISHREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
-  _globals['_PUBLISHREQUEST']._serialized_start=143
-  _globals['_PUBLISHREQUEST']._serialized_end=256
-  _globals['_PUBLISHRESPONSE']._serialized_start=259
-  _globals['_PUBLISHRESPONSE']._serialized_end=395
-  _globals['_BATCHPUBLISHREQUEST']._serialized_start=397
-  _globals['_BATCHPUBLISHREQUEST']._serialized_end=516
-  _globals['_BATCHPUBLISHRESPONSE']._serialized_start=518
-  _globals['_BATCHPUBLISHRESPONSE']._serialized_end=587
-  _globals['_PUBLISHERSERVICE']._serialized_start=590
-  _globals['_PUBLISHERSERVICE']._serialized_end=763
+  _globals['_STREAMINGPUBLISHREQUEST_OPEN'].fields_by_name['parent']._loaded_options = None
+  _globals['_STREAMINGPUBLISHREQUEST_OPEN'].fields_by_name['parent']._serialized_options = b'\342A\001\002'
+  _globals['_STREAMINGPUBLISHREQUEST_OPEN'].fields_by_name['client_id']._loaded_options = None
+  _globals['_STREAMINGPUBLISHREQUEST_OPEN'].fields_by_name['client_id']._serialized_options = b'\342A\001\001'
+  _globals['_STREAMINGPUBLISHREQUEST_PUBLISH'].fields_by_name['sequence']._loaded_options = None
+  _globals['_STREAMINGPUBLISHREQUEST_PUBLISH'].fields_by_name['sequence']._serialized_options = b'\342A\001\002'
+  _globals['_STREAMINGPUBLISHREQUEST_PUBLISH'].fields_by_name['event']._loaded_options = None
+  _globals['_STREAMINGPUBLISHREQUEST_PUBLISH'].fields_by_name['event']._serialized_options = b'\342A\001\002'
+  _globals['_STREAMINGPUBLISHREQUEST'].fields_by_name['open']._loaded_options = None
+  _globals['_STREAMINGPUBLISHREQUEST'].fields_by_name['open']._serialized_options = b'\342A\001\001'
+  _globals['_STREAMINGPUBLISHREQUEST'].fields_by_name['publish']._loaded_options = None
+  _globals['_STREAMINGPUBLISHREQUEST'].fields_by_name['publish']._serialized_options = b'\342A\001\001'
+  _globals['_PUBLISHREQUEST']._serialized_start=168
+  _globals['_PUBLISHREQUEST']._serialized_end=281
+  _globals['_PUBLISHRESPONSE']._serialized_start=284
+  _globals['_PUBLISHRESPONSE']._serialized_end=420
+  _globals['_BATCHPUBLISHREQUEST']._serialized_start=422
+  _globals['_BATCHPUBLISHREQUEST']._serialized_end=541
+  _globals['_BATCHPUBLISHRESPONSE']._serialized_start=543
+  _globals['_BATCHPUBLISHRESPONSE']._serialized_end=612
+  _globals['_STREAMINGPUBLISHREQUEST']._serialized_start=615
+  _globals['_STREAMINGPUBLISHREQUEST']._serialized_end=923
+  _globals['_STREAMINGPUBLISHREQUEST_OPEN']._serialized_start=778
+  _globals['_STREAMINGPUBLISHREQUEST_OPEN']._serialized_end=831
+  _globals['_STREAMINGPUBLISHREQUEST_PUBLISH']._serialized_start=833
+  _globals['_STREAMINGPUBLISHREQUEST_PUBLISH']._serialized_end=912
+  _globals['_STREAMINGPUBLISHRESPONSE']._serialized_start=926
+  _globals['_STREAMINGPUBLISHRESPONSE']._serialized_end=1349
+  _globals['_STREAMINGPUBLISHRESPONSE_OPENED']._serialized_start=1078
+  _globals['_STREAMINGPUBLISHRESPONSE_OPENED']._serialized_end=1149
+  _globals['_STREAMINGPUBLISHRESPONSE_ACK']._serialized_start=1151
+  _globals['_STREAMINGPUBLISHRESPONSE_ACK']._serialized_end=1272
+  _globals['_STREAMINGPUBLISHRESPONSE_ACKS']._serialized_start=1274
+  _globals['_STREAMINGPUBLISHRESPONSE_ACKS']._serialized_end=1337
+  _globals['_PUBLISHERSERVICE']._serialized_start=1352
+  _globals['_PUBLISHERSERVICE']._serialized_end=1626
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import google.rpc.status_pb2
 import sys
 import typing
 import webhooks.v1.event_pb2
@@ -126,3 +127,156 @@ class BatchPublishResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["results", b"results"]) -> None: ...
 
 Global___BatchPublishResponse: typing_extensions.TypeAlias = BatchPublishResponse
+
+@typing.final
+class StreamingPublishRequest(google.protobuf.message.Message):
+    """One message from the publisher."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Open(google.protobuf.message.Message):
+        """Begins the stream."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        PARENT_FIELD_NUMBER: builtins.int
+        CLIENT_ID_FIELD_NUMBER: builtins.int
+        parent: builtins.str
+        """`tenants/{tenant}`, whose events all of the stream are."""
+        client_id: builtins.str
+        """What the publisher calls itself, at most 128 characters; the server's log names it with the stream."""
+        def __init__(
+            self,
+            *,
+            parent: builtins.str = ...,
+            client_id: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["client_id", b"client_id", "parent", b"parent"]) -> None: ...
+
+    @typing.final
+    class Publish(google.protobuf.message.Message):
+        """Hands over one event."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        SEQUENCE_FIELD_NUMBER: builtins.int
+        EVENT_FIELD_NUMBER: builtins.int
+        sequence: builtins.int
+        """From 1, and larger than all before it."""
+        @property
+        def event(self) -> webhooks.v1.event_pb2.EventInput: ...
+        def __init__(
+            self,
+            *,
+            sequence: builtins.int = ...,
+            event: webhooks.v1.event_pb2.EventInput | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["event", b"event"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["event", b"event", "sequence", b"sequence"]) -> None: ...
+
+    OPEN_FIELD_NUMBER: builtins.int
+    PUBLISH_FIELD_NUMBER: builtins.int
+    @property
+    def open(self) -> Global___StreamingPublishRequest.Open: ...
+    @property
+    def publish(self) -> Global___StreamingPublishRequest.Publish: ...
+    def __init__(
+        self,
+        *,
+        open: Global___StreamingPublishRequest.Open | None = ...,
+        publish: Global___StreamingPublishRequest.Publish | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["open", b"open", "publish", b"publish", "request", b"request"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["open", b"open", "publish", b"publish", "request", b"request"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["request", b"request"]) -> typing.Literal["open", "publish"] | None: ...
+
+Global___StreamingPublishRequest: typing_extensions.TypeAlias = StreamingPublishRequest
+
+@typing.final
+class StreamingPublishResponse(google.protobuf.message.Message):
+    """One message from the server."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Opened(google.protobuf.message.Message):
+        """Answers `open`."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        MAX_OUTSTANDING_EVENTS_FIELD_NUMBER: builtins.int
+        MAX_OUTSTANDING_BYTES_FIELD_NUMBER: builtins.int
+        max_outstanding_events: builtins.int
+        """What the server holds of a stream before it is acknowledged. It reads nothing beyond that, so that a publisher that sends
+        more waits.
+        """
+        max_outstanding_bytes: builtins.int
+        def __init__(
+            self,
+            *,
+            max_outstanding_events: builtins.int = ...,
+            max_outstanding_bytes: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["max_outstanding_bytes", b"max_outstanding_bytes", "max_outstanding_events", b"max_outstanding_events"]) -> None: ...
+
+    @typing.final
+    class Ack(google.protobuf.message.Message):
+        """What became of one event."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        SEQUENCE_FIELD_NUMBER: builtins.int
+        PUBLISHED_FIELD_NUMBER: builtins.int
+        ERROR_FIELD_NUMBER: builtins.int
+        sequence: builtins.int
+        @property
+        def published(self) -> Global___PublishResponse: ...
+        @property
+        def error(self) -> google.rpc.status_pb2.Status:
+            """The status that Publish would have failed with, with the same details."""
+
+        def __init__(
+            self,
+            *,
+            sequence: builtins.int = ...,
+            published: Global___PublishResponse | None = ...,
+            error: google.rpc.status_pb2.Status | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["error", b"error", "published", b"published", "result", b"result"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["error", b"error", "published", b"published", "result", b"result", "sequence", b"sequence"]) -> None: ...
+        def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["published", "error"] | None: ...
+
+    @typing.final
+    class Acks(google.protobuf.message.Message):
+        """What became of several events, in the order of their sequences."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        ACKS_FIELD_NUMBER: builtins.int
+        @property
+        def acks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StreamingPublishResponse.Ack]: ...
+        def __init__(
+            self,
+            *,
+            acks: collections.abc.Iterable[Global___StreamingPublishResponse.Ack] | None = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["acks", b"acks"]) -> None: ...
+
+    OPENED_FIELD_NUMBER: builtins.int
+    ACKS_FIELD_NUMBER: builtins.int
+    @property
+    def opened(self) -> Global___StreamingPublishResponse.Opened: ...
+    @property
+    def acks(self) -> Global___StreamingPublishResponse.Acks: ...
+    def __init__(
+        self,
+        *,
+        opened: Global___StreamingPublishResponse.Opened | None = ...,
+        acks: Global___StreamingPublishResponse.Acks | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["acks", b"acks", "opened", b"opened", "response", b"response"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["acks", b"acks", "opened", b"opened", "response", b"response"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["response", b"response"]) -> typing.Literal["opened", "acks"] | None: ...
+
+Global___StreamingPublishResponse: typing_extensions.TypeAlias = StreamingPublishResponse

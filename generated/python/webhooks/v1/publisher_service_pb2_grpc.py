@@ -45,6 +45,11 @@ class PublisherServiceStub(object):
                 request_serializer=webhooks_dot_v1_dot_publisher__service__pb2.BatchPublishRequest.SerializeToString,
                 response_deserializer=webhooks_dot_v1_dot_publisher__service__pb2.BatchPublishResponse.FromString,
                 _registered_method=True)
+        self.StreamingPublish = channel.stream_stream(
+                '/webhooks.v1.PublisherService/StreamingPublish',
+                request_serializer=webhooks_dot_v1_dot_publisher__service__pb2.StreamingPublishRequest.SerializeToString,
+                response_deserializer=webhooks_dot_v1_dot_publisher__service__pb2.StreamingPublishResponse.FromString,
+                _registered_method=True)
 
 
 class PublisherServiceServicer(object):
@@ -65,6 +70,15 @@ class PublisherServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamingPublish(self, request_iterator, context):
+        """Stores events one after the other, and acknowledges each once it is on disk. The first message is `open`, all others are
+        `publish`. An event that is refused is told by its acknowledgement and does not end the stream. Whatever ends it comes after
+        the acknowledgements of all that was taken; what was not acknowledged may be sent again under the same event id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PublisherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +91,11 @@ def add_PublisherServiceServicer_to_server(servicer, server):
                     servicer.BatchPublish,
                     request_deserializer=webhooks_dot_v1_dot_publisher__service__pb2.BatchPublishRequest.FromString,
                     response_serializer=webhooks_dot_v1_dot_publisher__service__pb2.BatchPublishResponse.SerializeToString,
+            ),
+            'StreamingPublish': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamingPublish,
+                    request_deserializer=webhooks_dot_v1_dot_publisher__service__pb2.StreamingPublishRequest.FromString,
+                    response_serializer=webhooks_dot_v1_dot_publisher__service__pb2.StreamingPublishResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +153,33 @@ class PublisherService(object):
             '/webhooks.v1.PublisherService/BatchPublish',
             webhooks_dot_v1_dot_publisher__service__pb2.BatchPublishRequest.SerializeToString,
             webhooks_dot_v1_dot_publisher__service__pb2.BatchPublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamingPublish(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/webhooks.v1.PublisherService/StreamingPublish',
+            webhooks_dot_v1_dot_publisher__service__pb2.StreamingPublishRequest.SerializeToString,
+            webhooks_dot_v1_dot_publisher__service__pb2.StreamingPublishResponse.FromString,
             options,
             channel_credentials,
             insecure,

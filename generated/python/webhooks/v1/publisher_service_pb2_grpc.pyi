@@ -57,7 +57,23 @@ _PublisherServiceBatchPublishType = typing_extensions.TypeVar(
     ],
 )
 
-class PublisherServiceStub(typing.Generic[_PublisherServicePublishType, _PublisherServiceBatchPublishType]):
+_PublisherServiceStreamingPublishType = typing_extensions.TypeVar(
+    '_PublisherServiceStreamingPublishType',
+    grpc.StreamStreamMultiCallable[
+        webhooks.v1.publisher_service_pb2.StreamingPublishRequest,
+        webhooks.v1.publisher_service_pb2.StreamingPublishResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        webhooks.v1.publisher_service_pb2.StreamingPublishRequest,
+        webhooks.v1.publisher_service_pb2.StreamingPublishResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        webhooks.v1.publisher_service_pb2.StreamingPublishRequest,
+        webhooks.v1.publisher_service_pb2.StreamingPublishResponse,
+    ],
+)
+
+class PublisherServiceStub(typing.Generic[_PublisherServicePublishType, _PublisherServiceBatchPublishType, _PublisherServiceStreamingPublishType]):
     """Takes events. What is answered OK is on disk, together with its deliveries."""
 
     @typing.overload
@@ -69,6 +85,10 @@ class PublisherServiceStub(typing.Generic[_PublisherServicePublishType, _Publish
         grpc.UnaryUnaryMultiCallable[
             webhooks.v1.publisher_service_pb2.BatchPublishRequest,
             webhooks.v1.publisher_service_pb2.BatchPublishResponse,
+        ],
+        grpc.StreamStreamMultiCallable[
+            webhooks.v1.publisher_service_pb2.StreamingPublishRequest,
+            webhooks.v1.publisher_service_pb2.StreamingPublishResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -82,6 +102,10 @@ class PublisherServiceStub(typing.Generic[_PublisherServicePublishType, _Publish
             webhooks.v1.publisher_service_pb2.BatchPublishRequest,
             webhooks.v1.publisher_service_pb2.BatchPublishResponse,
         ],
+        grpc.aio.StreamStreamMultiCallable[
+            webhooks.v1.publisher_service_pb2.StreamingPublishRequest,
+            webhooks.v1.publisher_service_pb2.StreamingPublishResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Publish: _PublisherServicePublishType
@@ -89,6 +113,12 @@ class PublisherServiceStub(typing.Generic[_PublisherServicePublishType, _Publish
 
     BatchPublish: _PublisherServiceBatchPublishType
     """Stores all the events or none."""
+
+    StreamingPublish: _PublisherServiceStreamingPublishType
+    """Stores events one after the other, and acknowledges each once it is on disk. The first message is `open`, all others are
+    `publish`. An event that is refused is told by its acknowledgement and does not end the stream. Whatever ends it comes after
+    the acknowledgements of all that was taken; what was not acknowledged may be sent again under the same event id.
+    """
 
 PublisherServiceAsyncStub: typing_extensions.TypeAlias = PublisherServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -98,6 +128,10 @@ PublisherServiceAsyncStub: typing_extensions.TypeAlias = PublisherServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         webhooks.v1.publisher_service_pb2.BatchPublishRequest,
         webhooks.v1.publisher_service_pb2.BatchPublishResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        webhooks.v1.publisher_service_pb2.StreamingPublishRequest,
+        webhooks.v1.publisher_service_pb2.StreamingPublishResponse,
     ],
 ]
 
@@ -119,5 +153,16 @@ class PublisherServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[webhooks.v1.publisher_service_pb2.BatchPublishResponse, collections.abc.Awaitable[webhooks.v1.publisher_service_pb2.BatchPublishResponse]]:
         """Stores all the events or none."""
+
+    @abc.abstractmethod
+    def StreamingPublish(
+        self,
+        request_iterator: _MaybeAsyncIterator[webhooks.v1.publisher_service_pb2.StreamingPublishRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[webhooks.v1.publisher_service_pb2.StreamingPublishResponse], collections.abc.AsyncIterator[webhooks.v1.publisher_service_pb2.StreamingPublishResponse]]:
+        """Stores events one after the other, and acknowledges each once it is on disk. The first message is `open`, all others are
+        `publish`. An event that is refused is told by its acknowledgement and does not end the stream. Whatever ends it comes after
+        the acknowledgements of all that was taken; what was not acknowledged may be sent again under the same event id.
+        """
 
 def add_PublisherServiceServicer_to_server(servicer: PublisherServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
