@@ -32,6 +32,11 @@ class Admission:
         if not self._running:
             self._idle.set()
 
+    @property
+    def running(self) -> int:
+        """How many calls run."""
+        return self._running
+
     def close(self) -> None:
         """Let nobody in any more."""
         self._closed = True

@@ -34,6 +34,8 @@ LONGER_CALLS = {
     "BackupDatabase": 600.0,
 }
 
+_CANCELLED_WITHIN = 5.0
+
 Request = TypeVar("Request", bound=Message)
 Result = TypeVar("Result")
 Parse = Callable[[bytes], Request]
@@ -58,7 +60,12 @@ class Messages(Generic[Request]):
 
     async def write(self, message: Message) -> None:
         """Send a message; waits while the caller does not read."""
-        await self._context.write(message.SerializeToString())
+        try:
+            await self._context.write(message.SerializeToString())
+        except grpc.aio.InternalError:
+            # The caller is gone. gRPC cancels the call for it, here or a moment later.
+            await asyncio.sleep(_CANCELLED_WITHIN)
+            raise
 
 
 class Wall:
