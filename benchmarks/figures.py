@@ -51,6 +51,12 @@ FIGURES = (
         goal=0.60,
     ),
     Figure(
+        id="B4",
+        what="durable StreamingPublish events/s ÷ empty bidi stream, one stream",
+        unit="events/s",
+        goal=0.80,
+    ),
+    Figure(
         id="B5",
         part="median",
         what="publish to received, idle ÷ (empty RPC + one raw POST)",

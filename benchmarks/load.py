@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import grpc
+import grpc.aio
 
 from benchmarks import helper
 from benchmarks.children import Message
@@ -43,6 +44,21 @@ def batch_request(lanes: int) -> bytes:
     events = [event(number % lanes) for number in range(BATCH)]
     message = publisher_service_pb2.BatchPublishRequest(parent=PARENT, events=events)
     return message.SerializeToString()
+
+
+def stream_requests(count: int) -> list[bytes]:
+    """Return the messages of a stream of so many events."""
+    opening = publisher_service_pb2.StreamingPublishRequest.Open(parent=PARENT)
+    messages = [publisher_service_pb2.StreamingPublishRequest(open=opening)]
+    messages += [
+        publisher_service_pb2.StreamingPublishRequest(
+            publish=publisher_service_pb2.StreamingPublishRequest.Publish(
+                sequence=number, event=event(0)
+            )
+        )
+        for number in range(1, count + 1)
+    ]
+    return [message.SerializeToString() for message in messages]
 
 
 def publisher_call(channel: grpc.aio.Channel, method: str) -> Call:
@@ -78,6 +94,31 @@ async def rpcs(address: str, method: str, request: bytes, count: int, in_flight:
     async with grpc.aio.insecure_channel(address) as channel:
         call = publisher_call(channel, method)
         return await _timed(lambda _: call(request), count, in_flight)
+
+
+async def stream(address: str, count: int) -> float:
+    """Send so many events over one stream, and read to its end; returns the seconds."""
+    requests = stream_requests(count)
+    async with grpc.aio.insecure_channel(address) as channel:
+        await channel.channel_ready()
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            "/webhooks.v1.PublisherService/StreamingPublish", None, None
+        )
+        call = method()
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_write_all(call, requests))
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        return time.perf_counter() - started
+
+
+async def _write_all(
+    call: "grpc.aio.StreamStreamCall[bytes, bytes]", requests: list[bytes]
+) -> None:
+    for request in requests:
+        await call.write(request)
+    await call.done_writing()
 
 
 async def posts(urls: list[str], count: int, in_flight: int) -> float:
@@ -120,6 +161,8 @@ async def _answer(command: Message) -> Message:
             seconds = await posts(command["urls"].split(), count, in_flight)
         case "publish":
             seconds = await rpcs(command["address"], "Publish", publish_request(), count, in_flight)
+        case "stream":
+            seconds = await stream(command["address"], count)
         case "batches":
             request = batch_request(int(command["lanes"]))
             seconds = await rpcs(command["address"], "BatchPublish", request, count, in_flight)

@@ -73,6 +73,20 @@ async def batch_publishing(scale: Scale) -> list[Result]:
             return await in_turns("B3", scale, limit, ours)
 
 
+async def streaming(scale: Scale) -> list[Result]:
+    """B4: one stream of events, each stored with a delivery, and the relay is held."""
+    async with child("load") as load, child("empty_server") as empty, _held() as server:
+        nothing = (await empty.ask())["address"]
+
+        async def rate(address: str) -> float:
+            count = scale.publishes
+            return count / await _seconds(
+                load, load="stream", address=address, count=count, in_flight=1
+            )
+
+        return await in_turns("B4", scale, lambda: rate(nothing), lambda: rate(server.address))
+
+
 async def latency(scale: Scale) -> list[Result]:
     """B5: one event at a time, from the call until the receiver has it, by turns with the limit."""
     async with (
@@ -148,6 +162,7 @@ MEASURES: Mapping[str, Callable[[Scale], Awaitable[list[Result]]]] = {
     "B1": draining,
     "B2": publishing,
     "B3": batch_publishing,
+    "B4": streaming,
     "B5": latency,
     "B6": end_to_end,
     "B8": memory,

@@ -35,7 +35,7 @@ from webhooks_server.rpc.convert_event import read_event_input, write_published
 from webhooks_server.rpc.errors import status_message
 from webhooks_server.rpc.streams import OpenStreams
 from webhooks_server.services.event_checks import read_through
-from webhooks_server.services.publishing import PublishDraft, Publishing
+from webhooks_server.services.publishing import Publishing
 from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
@@ -168,13 +168,8 @@ class PublishStream:
         violations = Violations()
         violations.prefix = "event."
         event = read_event_input(message, self._tenant, self._call.traceparent, violations)
-        draft = PublishDraft(
-            tenant=self._tenant,
-            events=(event,),
-            structs=(0,) if message.HasField("data") else (),
-            unreadable=violations.found(),
-        )
-        self._publishing.check(draft)
+        self._publishing.check_event(event, violations, is_struct=message.HasField("data"))
+        violations.raise_any()
         return event
 
     async def _acknowledge(self) -> None:

@@ -121,8 +121,7 @@ class Publishing:
             violations.raise_any()
         for position, event in enumerate(events):
             violations.prefix = draft.prefix(position)
-            payload_field = _payload_field(event, position in draft.structs)
-            check_event(event, payload_field, self._largest_payload, violations)
+            self.check_event(event, violations, is_struct=position in draft.structs)
             if violations.is_full:
                 break
         violations.prefix = ""
@@ -134,6 +133,11 @@ class Publishing:
                 limit_bytes=str(MAX_BATCH_BYTES),
             )
         violations.raise_any()
+
+    def check_event(self, event: Event, violations: Violations, *, is_struct: bool) -> None:
+        """Take all down that is wrong with one event; is_struct where its payload came as data."""
+        payload_field = "data" if is_struct else "data_json" if event.is_json else "data_bytes"
+        check_event(event, payload_field, self._largest_payload, violations)
 
     def _with_ids(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         if all(event.id for event in events):
@@ -172,12 +176,6 @@ class Publishing:
                 # An event may have 100,000 of them, and others want to be served in between.
                 await self._clock.sleep(0)
             self._engine.wake(number)
-
-
-def _payload_field(event: Event, is_struct: bool) -> str:  # noqa: FBT001
-    if not event.is_json:
-        return "data_bytes"
-    return "data" if is_struct else "data_json"
 
 
 def _duplicate(event: Event, first: Event) -> Accepted:
