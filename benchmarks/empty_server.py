@@ -36,7 +36,7 @@ async def _serving() -> AsyncIterator[helper.Answer]:
         request_deserializer=publisher.PublishRequest.FromString,
         response_serializer=publisher.PublishResponse.SerializeToString,
     )
-    stream: "grpc.RpcMethodHandler[bytes, bytes]"
+    stream: grpc.RpcMethodHandler[bytes, bytes]
     stream = grpc.stream_stream_rpc_method_handler(streaming_publish)
     service = grpc.method_handlers_generic_handler(
         "webhooks.v1.PublisherService", {"Publish": method, "StreamingPublish": stream}
