@@ -11,7 +11,14 @@ from webhooks.v1 import admin_service_pb2 as admin
 from webhooks.v1 import event_pb2
 from webhooks.v1 import event_service_pb2 as events
 from webhooks.v1 import publisher_service_pb2 as publisher
-from webhooks_client import AsyncWebhooksClient, Event, EventFields, Published, WebhooksClient
+from webhooks_client import (
+    AsyncWebhooksClient,
+    Event,
+    EventFields,
+    Published,
+    StreamResult,
+    WebhooksClient,
+)
 
 
 class Client(Protocol):
@@ -36,6 +43,15 @@ class Client(Protocol):
         traceparent: str | None = None,
     ) -> tuple[Published, ...]: ...
 
+    async def stream(
+        self,
+        events: Iterable[Event],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> list[StreamResult]:
+        """Publish over a stream to its end."""
+        ...
+
     async def publish_once(self, request: publisher.PublishRequest) -> publisher.PublishResponse:
         """Call the stub."""
         ...
@@ -48,10 +64,22 @@ class Client(Protocol):
         """Ask through the stub."""
         ...
 
+    async def audit(self) -> admin.AuditResponse:
+        """Count everything."""
+        ...
+
     async def close(self) -> None: ...
 
 
 class Asynchronous(AsyncWebhooksClient):
+    async def stream(
+        self,
+        events: Iterable[Event],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> list[StreamResult]:
+        return [result async for result in self.publish_stream(events, timeout=timeout)]
+
     async def publish_once(self, request: publisher.PublishRequest) -> publisher.PublishResponse:
         return await self.call(self.publisher.Publish, request)
 
@@ -62,6 +90,9 @@ class Asynchronous(AsyncWebhooksClient):
     async def server_version(self) -> str:
         request = admin.GetServerInfoRequest()
         return (await self.call(self.admin.GetServerInfo, request)).version
+
+    async def audit(self) -> admin.AuditResponse:
+        return await self.call(self.admin.Audit, admin.AuditRequest())
 
 
 class InThread:
@@ -102,6 +133,16 @@ class InThread:
             self.client.publish_batch, events, timeout=timeout, traceparent=traceparent
         )
 
+    async def stream(
+        self,
+        events: Iterable[Event],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> list[StreamResult]:
+        return await asyncio.to_thread(
+            lambda: list(self.client.publish_stream(events, timeout=timeout))
+        )
+
     async def publish_once(self, request: publisher.PublishRequest) -> publisher.PublishResponse:
         return await asyncio.to_thread(self.client.call, self.client.publisher.Publish, request)
 
@@ -114,6 +155,10 @@ class InThread:
         request = admin.GetServerInfoRequest()
         answer = await asyncio.to_thread(self.client.call, self.client.admin.GetServerInfo, request)
         return answer.version
+
+    async def audit(self) -> admin.AuditResponse:
+        request = admin.AuditRequest()
+        return await asyncio.to_thread(self.client.call, self.client.admin.Audit, request)
 
     async def close(self) -> None:
         await asyncio.to_thread(self.client.close)

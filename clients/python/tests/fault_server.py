@@ -64,12 +64,16 @@ class Call:
 
 @dataclass
 class FaultServer(PublisherServiceServicer):
-    """Answers with the faults in its script, one a call, then as a server does."""
+    """Answers with the faults in its script, one a call (None is none), then as a server does."""
 
     address: str = ""
-    script: list[Fault] = field(default_factory=list)
+    script: list[Fault | None] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)
+    opening_fault: Fault | None = None
+    """How every stream ends at its first message."""
+    gate: threading.Event = field(default_factory=threading.Event)
+    """Streams answer no event before it is set."""
     called: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
     """Set, unless a test holds all answers back."""
@@ -89,9 +93,13 @@ class FaultServer(PublisherServiceServicer):
         self, request_iterator: Iterator[pb.StreamingPublishRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.StreamingPublishResponse]:
         """Answer each event by itself; a fault of the script meets one event."""
-        next(request_iterator)
+        opening = next(request_iterator)
+        assert opening.open.parent == "tenants/default"
+        if self.opening_fault is not None:
+            self.opening_fault.abort(context)
         yield pb.StreamingPublishResponse(opened=pb.StreamingPublishResponse.Opened())
         for request in request_iterator:
+            self.gate.wait(20)
             (result,) = self._answer([request.publish.event.event_id], context)
             ack = pb.StreamingPublishResponse.Ack(
                 sequence=request.publish.sequence, published=result
@@ -127,6 +135,7 @@ def run_fault_server(
     address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
 ) -> Iterator[FaultServer]:
     servicer = FaultServer()
+    servicer.gate.set()
     servicer.go_on.set()
     with ThreadPoolExecutor(max_workers=4) as threads:
         server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])

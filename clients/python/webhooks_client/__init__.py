@@ -28,6 +28,7 @@ from webhooks_client.verification import (
     verify,
     verify_hub_signature,
 )
+from webhooks_client.window import Refused, StreamResult
 
 __version__ = "0.1.0"
 
@@ -49,8 +50,10 @@ __all__ = [
     "Published",
     "RawJson",
     "Received",
+    "Refused",
     "ResourceExhausted",
     "RetryPolicy",
+    "StreamResult",
     "Unauthenticated",
     "Unavailable",
     "VerificationFailed",

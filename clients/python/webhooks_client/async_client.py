@@ -1,7 +1,7 @@
 """The client for asyncio."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -13,6 +13,7 @@ from webhooks.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 from webhooks.v1.event_service_pb2_grpc import EventServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
+from webhooks_client.async_stream import AsyncStream, is_being_cancelled
 from webhooks_client.channel import (
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT,
@@ -24,6 +25,7 @@ from webhooks_client.events import Event, EventFields, Published
 from webhooks_client.messages import batch_request, publish_request, published
 from webhooks_client.retry import DEFAULT_RETRY, RetryPolicy, Tries
 from webhooks_client.status import error_of
+from webhooks_client.window import StreamResult
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -101,6 +103,26 @@ class AsyncWebhooksClient:
         response = await self._run(self.publisher.BatchPublish, request, tries, traceparent)
         return tuple(published(result) for result in response.results)
 
+    def publish_stream(
+        self,
+        events: Iterable[Event] | AsyncIterable[Event],
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> AsyncGenerator[StreamResult, None]:
+        """Publish any number of events over a stream; yields what became of each, in their order.
+
+        A Published is on disk. A Refused never will be, and those around it go on. Streams that
+        break are opened anew, and what was not acknowledged is sent again, so that each event is
+        stored once. That many events are held in memory at most: 1,000, or 4 MiB. `timeout` bounds
+        the time without a server. What the events raise, or data that cannot be JSON, is raised
+        here once all before it are acknowledged.
+        """
+        stream = AsyncStream(
+            self.publisher, self._defaults, self._closed.is_set, timeout, traceparent
+        )
+        return stream.results(events)
+
     async def call(
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
@@ -142,7 +164,7 @@ class AsyncWebhooksClient:
                 return await method(request, timeout=tries.remaining(), metadata=metadata)
             except asyncio.CancelledError:
                 # Closing cancels the calls inside grpc, and not the tasks that wait for them.
-                if not self._closed.is_set() or _is_being_cancelled():
+                if not self._closed.is_set() or is_being_cancelled():
                     raise
                 break
             except grpc.RpcError as cause:
@@ -153,8 +175,3 @@ class AsyncWebhooksClient:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), pause)
         raise closed()
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

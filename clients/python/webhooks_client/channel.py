@@ -1,13 +1,14 @@
 """How channels are set up, and what goes with every call."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from webhooks_client.errors import invalid
 from webhooks_client.retry import ONCE, RetryPolicy, Tries
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT = 10.0
+_ENOUGH = 500
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 # Reads alone: whatever else a stub sends may have been done although no answer came.
@@ -44,6 +45,12 @@ class CallDefaults:
         """Start a call; its tries, more than one only with repeat, all fit into timeout."""
         seconds = self.timeout if timeout is None else timeout
         return Tries(self.retry if repeat else ONCE, seconds)
+
+    def tries_of_stream(self, timeout: float | None) -> Tries:
+        """Start the search for a server that goes on with a stream: the time alone bounds it."""
+        seconds = self.timeout if timeout is None else timeout
+        is_once = self.retry.attempts == 1
+        return Tries(ONCE if is_once else replace(self.retry, attempts=_ENOUGH), seconds)
 
 
 def channel_options(target: str, *, secure: bool) -> Options:

@@ -28,6 +28,7 @@ from webhooks_client.errors import (
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _BY_REASON = {"EVENT_ID_REUSED": EventIdReused, "PAYLOAD_TOO_LARGE": PayloadTooLarge}
 _BY_CODE = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
@@ -54,8 +55,22 @@ class _Unpacked:
 
 def error_of(error: grpc.RpcError) -> WebhooksError:
     """Return what a failed call of a stub, synchronous or not, stands for."""
-    code = error.code()
-    unpacked = _unpack(error)
+    # A proxy may have written anything here: what cannot be read leaves code and message.
+    try:
+        status = status_pb2.Status.FromString(_packed(error))
+    except DecodeError:
+        status = status_pb2.Status()
+    return _error(error.code(), error.details(), status)
+
+
+def error_of_status(status: status_pb2.Status) -> WebhooksError:
+    """Return what the status of one event of a stream stands for."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _error(code, status.message, status)
+
+
+def _error(code: grpc.StatusCode, message: str | None, status: status_pb2.Status) -> WebhooksError:
+    unpacked = _unpack(status)
     kind = _BY_REASON.get(unpacked.info.reason) or _BY_CODE.get(code, WebhooksError)
     details = ErrorDetails(
         code=code,
@@ -67,14 +82,12 @@ def error_of(error: grpc.RpcError) -> WebhooksError:
         ),
         retry_delay=_seconds(unpacked.retry),
     )
-    return kind(error.details() or code.name, details)
+    return kind(message or code.name, details)
 
 
-def _unpack(error: grpc.RpcError) -> _Unpacked:
+def _unpack(status: status_pb2.Status) -> _Unpacked:
     unpacked = _Unpacked()
-    # A proxy may have written anything here: what cannot be read leaves code and message.
     try:
-        status = status_pb2.Status.FromString(_packed(error))
         for detail in status.details:
             for kind in (unpacked.info, unpacked.request, unpacked.retry):
                 detail.Unpack(kind)

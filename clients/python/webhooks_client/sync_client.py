@@ -1,7 +1,7 @@
 """The client for threads."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -23,6 +23,8 @@ from webhooks_client.events import Event, EventFields, Published
 from webhooks_client.messages import batch_request, publish_request, published
 from webhooks_client.retry import DEFAULT_RETRY, RetryPolicy, Tries
 from webhooks_client.status import error_of
+from webhooks_client.sync_stream import SyncStream
+from webhooks_client.window import StreamResult
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -87,6 +89,20 @@ class WebhooksClient:
         tries = self._defaults.tries(timeout, repeat=True)
         response = self._run(self.publisher.BatchPublish, request, tries, traceparent)
         return tuple(published(result) for result in response.results)
+
+    def publish_stream(
+        self,
+        events: Iterable[Event],
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> Generator[StreamResult, None, None]:
+        """Publish any number of events over a stream; yields what became of each, in their order.
+
+        The events are taken in a thread of its own, as fast as they are acknowledged.
+        """
+        stream = SyncStream(self.publisher, self._defaults, self._closed, timeout, traceparent)
+        return stream.results(events)
 
     def call(
         self,
