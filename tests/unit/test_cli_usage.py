@@ -71,6 +71,7 @@ async def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -
         (["publish", "a", "{}", "--data-file", "x"], 2, "not both"),
         (["publish", "a", "{}", "--content-type", "x/y"], 2, "--content-type describes"),
         (["publish", "a", "--file", "x"], 2, "give it alone"),
+        (["publish", "a", "--stream"], 2, "give it alone"),
         (["publish", "a", "--data-file", "/nowhere/x"], 1, "/nowhere/x: No such file"),
         (["publish", "--file", "/nowhere/x"], 1, "/nowhere/x: No such file"),
         (["publish", "--file", "/"], 1, "/: Is a directory"),

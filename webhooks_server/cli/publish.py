@@ -48,6 +48,13 @@ FileOption = Annotated[
         help="Publish each line of this JSON Lines file, or of standard input (-).",
     ),
 ]
+StreamOption = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="Publish the lines of --file, or of standard input, one by one over a stream.",
+    ),
+]
 
 
 def publish(  # noqa: PLR0913 - one parameter for each option
@@ -59,11 +66,12 @@ def publish(  # noqa: PLR0913 - one parameter for each option
     content_type: ContentTypeOption = "",
     event_id: EventIdOption = "",
     file: FileOption = None,
+    stream: StreamOption = False,
     tenant: TenantOption = DEFAULT_TENANT,
     as_json: JsonOption = False,
     settings: ClientOptions = None,
 ) -> int:
-    """Publish one event, or with --file each line of a JSON Lines file.
+    """Publish one event, or with --file or --stream each line of a JSON Lines file.
 
     A line is an object with event_type and data, and if wanted event_id, source, subject,
     occur_time, attributes, data_schema; data_json (a string) or data_bytes (base64, with
@@ -72,13 +80,17 @@ def publish(  # noqa: PLR0913 - one parameter for each option
 
         webhooks-server publish invoice.paid '{"amount": 12}'
         webhooks-server publish --file events.jsonl
+        tail -f events.jsonl | webhooks-server publish --stream
     """
-    if file is not None:
+    if file is not None or stream:
         if event_type or data_file is not None or content_type or event_id:
-            raise Misuse("--file takes everything from the file: give it alone")
+            option = "--file" if file is not None else "--stream"
+            raise Misuse(f"{option} takes everything from the lines: give it alone")
         from webhooks_server.cli.publish_file import publish_file
 
-        return publish_file(file, tenant_id(tenant), settings, as_json=as_json)
+        return publish_file(
+            file or Path("-"), tenant_id(tenant), settings, over_stream=stream, as_json=as_json
+        )
     if not event_type:
         raise Misuse("publish needs an event type, such as invoice.paid, or --file")
     draft = _draft(event_type, data, data_file, content_type, event_id)

@@ -1,4 +1,4 @@
-"""`publish --file`: JSON Lines in, a count of what became of them out."""
+"""`publish --file` and `--stream`: JSON Lines in, a count of what became of them out."""
 
 import asyncio
 import os
@@ -11,19 +11,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-from webhooks_server.cli.batches import Batch, publish_batch
+from webhooks_server.cli.batches import Batch
 from webhooks_server.cli.connection import open_client
 from webhooks_server.cli.event_lines import EventLine, LineRefused, parse_line
 from webhooks_server.cli.output import print_json
 from webhooks_server.cli.raw_lines import MAX_LINE_BYTES, RawLine, read_lines
+from webhooks_server.cli.senders import BatchSender, Sender, StreamSender
 from webhooks_server.domain.errors import WebhooksError
 from webhooks_server.domain.ids import IdSource, TenantId
 from webhooks_server.ops import SystemClock
 from webhooks_server.rpc.client import Published, ServerClient
 from webhooks_server.settings import ClientSettings
-
-PATIENCE = 30.0
-"""Seconds that a server may be away, to be restarted perhaps, once it has taken a batch."""
 
 Show = Callable[[str], None]
 Advance = Callable[[int], None]
@@ -63,19 +61,16 @@ class Tally:
 
 
 class FilePublisher:
-    """Takes lines one after the other and publishes them in batches.
+    """Takes lines one after the other and sends as many at once as fit a batch.
 
     Reading happens between two runs of the event loop, so that Ctrl-C ends a read that waits.
     """
 
-    def __init__(
-        self, runner: asyncio.Runner, client: ServerClient, tenant: TenantId, tally: Tally
-    ) -> None:
-        """Take an open connection and the loop that it lives on."""
+    def __init__(self, runner: asyncio.Runner, sender: Sender, tally: Tally) -> None:
+        """Take the sender, and the loop that its connection lives on."""
         self.batch = Batch()
         self._runner = runner
-        self._client = client
-        self._tenant = tenant
+        self._sender = sender
         self._tally = tally
         self._ids = IdSource(SystemClock().wall)
 
@@ -94,20 +89,31 @@ class FilePublisher:
         """Publish what waits in the batch."""
         if not self.batch.lines:
             return
-        self._runner.run(publish_batch(self._client, self._tenant, self.batch.lines, self._tally))
+        self._runner.run(self._sender.send(self.batch.lines))
         self.batch = Batch()
-        self._client.patience = PATIENCE
 
 
 def publish_file(
-    source: Path, tenant: TenantId, settings: ClientSettings | None, *, as_json: bool
+    source: Path,
+    tenant: TenantId,
+    settings: ClientSettings | None,
+    *,
+    over_stream: bool,
+    as_json: bool,
 ) -> int:
     """Publish all lines of a file, or of standard input (`-`); returns the exit status."""
+    senders = StreamSender if over_stream else BatchSender
     tally = Tally()
     with _opened(source) as descriptor:
         try:
             with _progress(descriptor) as (tally.show, advance):
-                _publish_lines(descriptor, tenant, settings, tally, advance)
+                _publish_lines(
+                    descriptor,
+                    lambda client: senders(client, tenant, tally),
+                    settings,
+                    tally,
+                    advance,
+                )
         finally:
             tally.sum_up(as_json=as_json)
     return 1 if tally.refusals else 0
@@ -115,7 +121,7 @@ def publish_file(
 
 def _publish_lines(
     descriptor: int,
-    tenant: TenantId,
+    open_sender: Callable[[ServerClient], Sender],
     settings: ClientSettings | None,
     tally: Tally,
     advance: Advance,
@@ -123,7 +129,7 @@ def _publish_lines(
     with asyncio.Runner() as runner:
         connection = AsyncExitStack()
         client = runner.run(connection.enter_async_context(open_client(settings)))
-        publisher = FilePublisher(runner, client, tenant, tally)
+        publisher = FilePublisher(runner, open_sender(client), tally)
         try:
             for item in read_lines(descriptor):
                 if isinstance(item, RawLine):

@@ -21,6 +21,7 @@ from webhooks_server.domain.lanes import PassResult
 from webhooks_server.ports import Clock
 from webhooks_server.rpc.client import messages
 from webhooks_server.rpc.client.failures import failure_of
+from webhooks_server.rpc.client.stream import EventStream
 from webhooks_server.rpc.client.values import (
     CreatedSubscription,
     EventDraft,
@@ -96,6 +97,10 @@ class ServerClient:
         )
         answer = await self._repeat(self._publisher.BatchPublish, request)
         return [messages.published(result) for result in answer.results]
+
+    def stream(self, tenant: TenantId) -> EventStream:
+        """Return a stream for the events of a tenant; it is opened with the first of them."""
+        return EventStream(self._publisher, self._address, tenant, self._clock)
 
     async def server_info(self) -> ServerInfo:
         """Ask which server answers, and by which limits."""

@@ -28,6 +28,7 @@ from webhooks_server.domain.errors import (
     WebhooksError,
 )
 
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -96,11 +97,35 @@ _BY_REASON: dict[str, Callable[[_Details], WebhooksError]] = {
 
 def failure_of(error: grpc.aio.AioRpcError, address: str) -> WebhooksError:
     """Return the error that a failed call of the server at this address stands for."""
-    details = _details(error)
+    return _failure(error.code(), _details(error), address)
+
+
+def failure_of_stream(error: grpc.aio.AioRpcError, address: str) -> WebhooksError:
+    """Return the error that the end of a stream stands for.
+
+    Where no server gave a reason the connection broke; a stream of grpc that is written to
+    meanwhile calls that INTERNAL.
+    """
+    if error.code() is grpc.StatusCode.CANCELLED or (
+        error.code() is grpc.StatusCode.INTERNAL and not _details(error).info.reason
+    ):
+        return Unavailable(f"the stream from {address} broke off")
+    return failure_of(error, address)
+
+
+def failure_of_status(status: status_pb2.Status, address: str) -> WebhooksError:
+    """Return the error that the status of one event of a stream stands for."""
+    details = _Details(message=status.message)
+    _unpack(status, details)
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _failure(code, details, address)
+
+
+def _failure(code: grpc.StatusCode, details: _Details, address: str) -> WebhooksError:
     build = _BY_REASON.get(details.info.reason)
     if build is not None:
         return _with_delay(build(details), details)
-    return _by_code(error.code(), details, address)
+    return _by_code(code, details, address)
 
 
 def _by_code(code: grpc.StatusCode, details: _Details, address: str) -> WebhooksError:
@@ -135,6 +160,11 @@ def _details(error: grpc.aio.AioRpcError) -> _Details:
         status = status_pb2.Status.FromString(packed if isinstance(packed, bytes) else b"")
     except DecodeError:
         return details
+    _unpack(status, details)
+    return details
+
+
+def _unpack(status: status_pb2.Status, details: _Details) -> None:
     for any_detail in status.details:
         for kind in (
             details.info,
@@ -144,4 +174,3 @@ def _details(error: grpc.aio.AioRpcError) -> _Details:
             details.retry,
         ):
             any_detail.Unpack(kind)
-    return details
