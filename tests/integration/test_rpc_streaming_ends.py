@@ -267,3 +267,31 @@ async def test_the_streams_of_a_connection_and_of_the_server_are_bounded(
     await third.close()
     monkeypatch.setattr(served.server.publish_streams.admission, "_capacity", 0)
     assert (await end_of(Stream(served))).reason == "SERVER_OVERLOADED"
+
+
+async def test_all_streams_together_read_no_more_than_memory_bears(
+    held: GatedServed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_UNSTORED_BYTES", 1_000_000)
+    served, gated = held
+    many = [await open_stream(served) for _ in range(8)]
+    payload = '"' + "x" * 100_000 + '"'
+
+    async def send(stream: Stream) -> None:
+        for _ in range(10):
+            await stream.send(data_json=payload)
+
+    sending = [asyncio.ensure_future(send(stream)) for stream in many]
+    open_streams = served.server.publish_streams
+    await until(lambda: open_streams.is_full)
+    await asyncio.sleep(0.2)
+    # Each stream may have read one more event before it waits.
+    assert open_streams.unstored_bytes <= 1_000_000 + 8 * 101_000
+    many[0].call.cancel()
+    gated.gate.set()
+    await asyncio.gather(*sending[1:])
+    for stream in many[1:]:
+        assert len(await stream.close()) == 10
+    await asyncio.gather(sending[0], return_exceptions=True)
+    await until(lambda: open_streams.admission.running == 0)
+    assert open_streams.unstored_bytes == 0

@@ -58,12 +58,15 @@ class Taken(NamedTuple):
 class PublishStream:
     """One stream, from `open` to its end."""
 
-    def __init__(self, publishing: Publishing, messages: Requests, call: Call) -> None:
-        """Take the use case, and both directions of the stream."""
+    def __init__(
+        self, publishing: Publishing, streams: OpenStreams, messages: Requests, call: Call
+    ) -> None:
+        """Take the use case, all streams that are open, and both directions of this one."""
         self.client_id = ""
         self.accepted = 0
         self.refused = 0
         self._publishing = publishing
+        self._streams = streams
         self._messages = messages
         self._call = call
         self._tenant = TenantId("")
@@ -77,9 +80,9 @@ class PublishStream:
         self._is_over = False
         self._failure: WebhooksError | None = None
 
-    async def run(self, streams: OpenStreams) -> None:
+    async def run(self) -> None:
         """Serve the stream; raises what ends it, once all that was taken is acknowledged."""
-        with streams.opened(self._call.context.peer(), self.end):
+        with self._streams.opened(self._call.context.peer(), self.end):
             age = STREAM_SECONDS * random.uniform(_YOUNGEST, 1.0)  # noqa: S311 - nothing secret
             timer = asyncio.get_running_loop().call_later(age, self.end, StreamAged())
             try:
@@ -88,6 +91,7 @@ class PublishStream:
                     await self._acknowledge()
             finally:
                 timer.cancel()
+                self._streams.stored(sum([one.size for one in self._waiting]))
         if self._failure is not None:
             raise self._failure
 
@@ -128,11 +132,14 @@ class PublishStream:
                 taken = await self._take(request, size)
                 self._outstanding_events += 1
                 self._outstanding_bytes += size
+                self._streams.took(size)
                 self._waiting.append(taken)
                 self._changed.set()
                 while self._is_full():
                     self._room.clear()
                     await self._room.wait()
+                if self._streams.is_full:
+                    await self._streams.wait_for_room()
         except WebhooksError as error:
             failure = error
         self._reading = None
@@ -180,10 +187,14 @@ class PublishStream:
                 await self._changed.wait()
                 continue
             some = self._next()
-            results = iter(await self._stored([one.event for one in some]))
+            size = sum([one.size for one in some])
+            try:
+                results = await self._stored([one.event for one in some])
+            finally:
+                self._streams.stored(size)
             await self._messages.write(self._acks(some, results))
             self._outstanding_events -= len(some)
-            self._outstanding_bytes -= sum([one.size for one in some])
+            self._outstanding_bytes -= size
             self._room.set()
 
     def _next(self) -> list[Taken]:

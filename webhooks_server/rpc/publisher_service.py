@@ -50,9 +50,9 @@ class PublisherServicer:
 
     async def StreamingPublish(self, messages: Requests, call: Call) -> None:
         """Accept events one after the other."""
-        stream = PublishStream(self._publishing, messages, call)
+        stream = PublishStream(self._publishing, self._streams, messages, call)
         try:
-            await stream.run(self._streams)
+            await stream.run()
         finally:
             self._telemetry.fact(
                 "publish.stream_ended",

@@ -1,5 +1,6 @@
-"""The publish streams that are open: how many there may be, and how they are told to end."""
+"""The publish streams that are open: what bounds them together, and how they are told to end."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from webhooks_server.rpc.admission import Admission
 
 MAX_STREAMS = 256
 MAX_STREAMS_OF_CONNECTION = 100
+MAX_UNSTORED_BYTES = 64 * 1024 * 1024
+"""Of what all streams together have read and not stored, lest a store that is stuck fill memory."""
 
 End = Callable[[WebhooksError], None]
 
@@ -21,6 +24,8 @@ class OpenStreams:
         self.admission = Admission(MAX_STREAMS)
         self._ends: set[End] = set()
         self._of_connection: Counter[str] = Counter()
+        self.unstored_bytes = 0
+        self._room = asyncio.Event()
 
     @contextmanager
     def opened(self, connection: str, end: End) -> Iterator[None]:
@@ -40,6 +45,26 @@ class OpenStreams:
             self._of_connection[connection] -= 1
             if not self._of_connection[connection]:
                 del self._of_connection[connection]
+
+    def took(self, size: int) -> None:
+        """Take note of so many bytes that were read."""
+        self.unstored_bytes += size
+
+    def stored(self, size: int) -> None:
+        """Take note of so many bytes that are stored, or given up."""
+        self.unstored_bytes -= size
+        self._room.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no stream may read on."""
+        return self.unstored_bytes >= MAX_UNSTORED_BYTES
+
+    async def wait_for_room(self) -> None:
+        """Wait until streams may read on."""
+        while self.is_full:
+            self._room.clear()
+            await self._room.wait()
 
     def close(self) -> None:
         """Let no stream in any more, and have those that are open end."""
