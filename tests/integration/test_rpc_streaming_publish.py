@@ -145,9 +145,10 @@ async def test_open_names_a_tenant_that_exists(shared: Served) -> None:
     assert (refusal.code, refusal.reason) == (Code.NOT_FOUND, "RESOURCE_NOT_FOUND")
 
 
-async def test_a_client_id_has_a_bound(shared: Served) -> None:
+@pytest.mark.parametrize("client_id", ["c" * 129, "a\nb", "a\0"])
+async def test_a_client_id_is_short_and_printable(shared: Served, client_id: str) -> None:
     stream = Stream(shared)
-    opening = pb.StreamingPublishRequest.Open(parent=PARENT, client_id="c" * 129)
+    opening = pb.StreamingPublishRequest.Open(parent=PARENT, client_id=client_id)
     await stream.call.write(pb.StreamingPublishRequest(open=opening))
     refusal = await stream.end()
     assert refusal is not None

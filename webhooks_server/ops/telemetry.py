@@ -18,11 +18,11 @@ MASK = "***"
 
 # An allow-list: what is not on it has not been thought about and could be a secret or a payload.
 FIELDS = frozenset(
-    "abandoned address attempt attempts bytes code count deliveries delivery duration_ms"
-    " engine epoch event event_type events from_version in_flight latency_ms level limit loop"
-    " method name omitted outcome partition partitions path pending pid profile reason"
-    " request_id seconds server_id settings size slots state status_code subscription subscriptions"
-    " tenant to_version unrecorded url version work".split()
+    "abandoned accepted address attempt attempts bytes client_id code count deliveries delivery"
+    " duration_ms engine epoch event event_type events from_version in_flight latency_ms level"
+    " limit loop method name omitted outcome partition partitions path pending pid profile reason"
+    " refused request_id seconds server_id settings size slots state status_code subscription"
+    " subscriptions tenant to_version unrecorded url version work".split()
 )
 
 _SUCCEEDED = Outcome.SUCCEEDED.name.lower()

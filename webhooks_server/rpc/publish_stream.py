@@ -113,9 +113,7 @@ class PublishStream:
             raise StreamProtocolBroken("the first message must be open")
         tenant = names.read_tenant(request.open.parent, "open.parent")
         self._tenant = known(tenant)
-        if problem := text_problem(request.open.client_id, MAX_CLIENT_ID):
-            raise invalid("open.client_id", problem)
-        self.client_id = request.open.client_id
+        self.client_id = _read_client_id(request.open.client_id)
         opened = pb.StreamingPublishResponse.Opened(
             max_outstanding_events=MAX_OUTSTANDING_EVENTS,
             max_outstanding_bytes=MAX_OUTSTANDING_BYTES,
@@ -226,3 +224,13 @@ class PublishStream:
                 ack.error.CopyFrom(status_message(result))
                 self.refused += 1
         return response
+
+
+def _read_client_id(text: str) -> str:
+    problem = text_problem(text, MAX_CLIENT_ID)
+    if problem is None and not text.isprintable():
+        # It stands in the log, and shall not look like more than one line there.
+        problem = "must be printable"
+    if problem is not None:
+        raise invalid("open.client_id", problem)
+    return text

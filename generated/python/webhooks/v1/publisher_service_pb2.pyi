@@ -145,7 +145,7 @@ class StreamingPublishRequest(google.protobuf.message.Message):
         parent: builtins.str
         """`tenants/{tenant}`, whose events all of the stream are."""
         client_id: builtins.str
-        """What the publisher calls itself, at most 128 characters; the server's log names it with the stream."""
+        """What the publisher calls itself, at most 128 printable characters; the server's log names it with the stream."""
         def __init__(
             self,
             *,
