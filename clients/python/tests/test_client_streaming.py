@@ -195,11 +195,12 @@ async def test_a_client_that_is_closed_meanwhile_says_so(
 
 
 async def test_a_server_that_is_killed_loses_and_doubles_nothing(
-    tmp_path: Path, connect: Connect
+    tmp_path: Path, connect: Connect, request: pytest.FixtureRequest
 ) -> None:
     given = events(2000)
     server = Restartable(tmp_path)
     server.start()
+    request.addfinalizer(server.kill)
 
     def fed() -> Iterator[Event]:
         for number, event in enumerate(given):
@@ -215,7 +216,6 @@ async def test_a_server_that_is_killed_loses_and_doubles_nothing(
         assert all(isinstance(one, Published) and one.duplicate for one in again)
         counted = await client.audit()
         assert (counted.event_count, list(counted.violations)) == (2000, [])
-    server.kill()
 
 
 async def test_streams_leave_no_task_behind(fault_server: FaultServer) -> None:
