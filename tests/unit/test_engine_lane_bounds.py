@@ -96,13 +96,15 @@ def test_wake_ups_at_every_refill_do_not_stop_a_lane() -> None:
     number = SubscriptionNumber(1)
     world.lanes.wake(number)
     taken = 0
-    for _ in range(20):
+    for at in range(20):
         (lane,) = world.lanes.start_refills(10)
         reading = Reading(lane, lane.generation, 50, world.now)
         world.lanes.wake(number)
+        # Nor does it while the refill is out.
+        taken += at == 5 and world.lanes.take() is not None
         world.lanes.refilled(reading, [delivery(seq) for seq in range(1, 21)])
-        taken += world.lanes.take() is not None
-    assert taken == 10
+        assert at > 5 or world.lanes.take() is not None
+    assert taken == 1
 
 
 def test_what_became_final_in_memory_is_not_sent_after_the_wake_up() -> None:
@@ -126,6 +128,19 @@ def test_a_woken_lane_is_read_again_where_the_first_read_fails_and_memory_is_ful
     (lane,) = world.lanes.start_refills(10)
     world.lanes.refill_failed(lane)
     assert world.lanes.start_refills(10) == [lane]
+
+
+def test_what_a_refill_brings_beyond_the_room_is_read_again() -> None:
+    world = World()
+    world.know(entry(1, cap=1))
+    due(world, 1)
+    (lane,) = world.lanes.start_refills(1)
+    reading = Reading(lane, lane.generation, 2, world.now)
+    world.lanes.offer([delivery(7), delivery(8)])
+    world.lanes.refilled(reading, [delivery(1, due_in=-SECOND)])
+    assert [row.delivery.seq for row in lane.buffer] == [1, 7]
+    assert lane.dirty
+    assert world.lanes.spare == world.most_rows - 2
 
 
 def test_what_is_due_first_comes_before_a_full_buffer() -> None:
