@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from tests.harness.command_line import finish, line_with, send_signal, serving, start
 from tests.harness.receiver import Receiver
-from tests.harness.shelf import StandingClock
+from tests.harness.shelf import Shelf, StandingClock
 from tests.harness.signed import subscribe_at
+from tests.harness.sqlite import writer_of
 from tests.harness.waiting import until
 from webhooks_server.domain.errors import WebhooksError
 from webhooks_server.domain.ids import DEFAULT_TENANT
@@ -23,7 +24,6 @@ from webhooks_server.ops import SystemClock
 from webhooks_server.rpc.client import EventDraft, connect
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
 from webhooks_server.storage.sql.connection import run_pragma
-from webhooks_server.storage.sql.events import SqlEvents
 
 # SQLite's number for FULL: each commit waits until the write-ahead log is on stable storage.
 FULL = 2
@@ -35,9 +35,8 @@ async def test_the_connection_that_events_are_written_by_syncs_each_commit(tmp_p
 
     config = SqliteConfig(data_dir=tmp_path)
     async with open_sqlite(config, MatchIndex(), StandingClock()) as opened:
-        events = opened.stores.events
-        assert isinstance(events, SqlEvents)
-        settings = await events._writer._thread.run(read_settings)
+        shelf = Shelf(opened.stores, StandingClock(), MatchIndex())
+        settings = await writer_of(shelf)._thread.run(read_settings)
     assert settings == ("wal", FULL)
 
 

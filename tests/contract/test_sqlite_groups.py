@@ -14,7 +14,7 @@ from sqlalchemy import event as events_of_sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
 from tests.harness.shelf import ATTEMPT, Shelf, StandingClock, event, publish_of
-from tests.harness.sqlite import held, settled
+from tests.harness.sqlite import held, settled, writer_of
 from webhooks_server.domain.delivery import DeliveryState, Outcome, Reason
 from webhooks_server.domain.errors import ServerOverloaded, StoreUnavailable
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventId
@@ -28,7 +28,6 @@ from webhooks_server.storage.sql.connection import (
     run_pragma,
     store_errors,
 )
-from webhooks_server.storage.sql.events import SqlEvents
 from webhooks_server.storage.sql.thread import WriterThread
 
 MIB = 1024 * 1024
@@ -55,8 +54,7 @@ def commits() -> Iterator[list[object]]:
 
 
 def thread_of(shelf: Shelf) -> WriterThread:
-    assert isinstance(shelf.stores.events, SqlEvents)
-    return shelf.stores.events._writer._thread
+    return writer_of(shelf)._thread
 
 
 async def test_64_appends_at_once_are_a_few_commits(sqlite: Shelf) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.harness.shelf import Shelf, event, publish_of
+from tests.harness.sqlite import readers_of, writer_of
 from webhooks_server.domain.delivery import DeliveryState
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import (
@@ -20,7 +21,6 @@ from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.times import Micros
 from webhooks_server.ports import Stores
 from webhooks_server.storage.sql.connection import driver_of
-from webhooks_server.storage.sql.events import SqlEvents
 
 SUB = SubscriptionId("sub")
 NUMBER = SubscriptionNumber(1)
@@ -41,10 +41,8 @@ SETTLEMENT = Settlement(
 
 async def plans(shelf: Shelf, call: Callable[[Stores], Awaitable[object]]) -> list[str]:
     """Return what SQLite does for every statement of a call: a line for each table it touches."""
-    events = shelf.stores.events
-    assert isinstance(events, SqlEvents)
-    connections = [events._writer._thread._connection, *events._readers._idle]
-    connections += events._engine_readers._idle
+    connections = [writer_of(shelf)._thread._connection]
+    connections += [one for readers in readers_of(shelf) for one in readers._idle]
     drivers = [driver_of(connection) for connection in connections]
     statements: list[str] = []
     for driver in drivers:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.harness.shelf import START, Shelf
+from tests.harness.sqlite import readers_of
 from webhooks_server.domain.delivery import DeliveryCounts, DeliveryState
 from webhooks_server.domain.errors import TooMuchToRead
 from webhooks_server.domain.filters import Term
@@ -16,15 +17,13 @@ from webhooks_server.domain.paging import PageRequest
 from webhooks_server.storage.sql import counts, scan
 from webhooks_server.storage.sql.config import READERS
 from webhooks_server.storage.sql.connection import reader_engine
-from webhooks_server.storage.sql.events import SqlEvents
 from webhooks_server.storage.sql.readers import Gate, Readers
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
 
 def callers_of(shelf: Shelf) -> Readers:
-    assert isinstance(shelf.stores.events, SqlEvents)
-    return shelf.stores.events._readers
+    return readers_of(shelf)[0]
 
 
 async def test_the_engine_reads_while_callers_hold_all_their_readers(sqlite: Shelf) -> None:

@@ -7,12 +7,23 @@ from threading import Event as ThreadEvent
 
 from tests.harness.shelf import Shelf
 from webhooks_server.storage.sql.events import SqlEvents
+from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.writer import GroupWriter
 
 
 def writer_of(shelf: Shelf) -> GroupWriter:
     assert isinstance(shelf.stores.events, SqlEvents)
-    return shelf.stores.events._writer
+    assert isinstance(shelf.stores.events._groups, GroupWriter)
+    return shelf.stores.events._groups
+
+
+def readers_of(shelf: Shelf) -> list[Readers]:
+    """Those of callers, and those of the engine."""
+    events = shelf.stores.events
+    assert isinstance(events, SqlEvents)
+    assert isinstance(events._readers, Readers)
+    assert isinstance(events._engine_readers, Readers)
+    return [events._readers, events._engine_readers]
 
 
 @asynccontextmanager

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, select
 from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.ids import EventId, SubscriptionNumber, TenantId, Version
 from webhooks_server.storage.refusals import event_id_reused
-from webhooks_server.storage.sql.dialects import Insertion, write_rows
+from webhooks_server.storage.sql.dialects import Insertion, dialect_of
 from webhooks_server.storage.sql.rows.deliveries import DELIVERY_COLUMNS
 from webhooks_server.storage.sql.rows.events import EVENT_COLUMNS, WHOLE_EVENT, event_of
 from webhooks_server.storage.sql.rows.values import Row
 from webhooks_server.storage.sql.schema import events
+from webhooks_server.storage.targets import Targets
 
 _INTO_DELIVERIES = Insertion("deliveries", DELIVERY_COLUMNS)
 _INTO_EVENTS = Insertion("events", EVENT_COLUMNS, conflict="tenant, id")
@@ -34,12 +35,18 @@ class Prepared:
     """
 
     version: Version
-    numbering: int
+    numbering: int = 0
+    targets: Mapping[EventId, Targets] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
     deliveries: list[Row] = field(default_factory=list)
     fan_outs: list[Row] = field(default_factory=list)
     accepted: dict[EventId, Accepted] = field(default_factory=dict)
     refusal: Exception | None = None
+
+    @property
+    def delivery_count(self) -> int:
+        """How many deliveries it inserts itself."""
+        return sum([len(found.first) for found in self.targets.values()])
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -121,6 +128,7 @@ def size_of(publish: Publish) -> int:
 
 def accept(connection: Connection, appends: Sequence[Prepared]) -> bool:
     """Insert a group of appends; False, and then nothing may be committed, where an id is taken."""
+    write_rows = dialect_of(connection).write_rows
     rows = [row for append in appends for row in append.events]
     if write_rows(connection, _INTO_EVENTS, rows) < len(rows):
         return False

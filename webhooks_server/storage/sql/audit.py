@@ -10,7 +10,7 @@ from webhooks_server.domain.audit import AuditReport
 from webhooks_server.domain.delivery import DeliveryState
 from webhooks_server.domain.ids import TenantId, delivery_id
 from webhooks_server.domain.times import Instant
-from webhooks_server.storage.sql.connection import begin_snapshot
+from webhooks_server.storage.sql.dialects import dialect_of
 
 Arguments = dict[str, str | int | None]
 
@@ -18,7 +18,7 @@ MOST_VIOLATIONS = 20
 NEVER = Instant(0)
 
 _EVENTS = text("""
-    SELECT count(*) AS events, coalesce(sum(matched_count = 0), 0) AS unmatched
+    SELECT count(*) AS events, count(*) FILTER (WHERE matched_count = 0) AS unmatched
     FROM events WHERE :tenant IS NULL OR tenant = :tenant
 """)
 _DELIVERIES = text("""
@@ -210,7 +210,7 @@ def count_everything(
 
     With stuck_since() also what is stuck; without, no server runs.
     """
-    begin_snapshot(connection)
+    dialect_of(connection).begin_snapshot(connection)
     arguments: Arguments = {"tenant": tenant}
     events, unmatched = connection.execute(_EVENTS, arguments).one()
     states: dict[int, int] = dict(connection.execute(_DELIVERIES, arguments).all())

@@ -7,7 +7,7 @@ from webhooks_server.domain.errors import ServerOverloaded
 from webhooks_server.domain.ids import EventId, TenantId
 from webhooks_server.storage.sql.accept import Append
 from webhooks_server.storage.sql.group import Group
-from webhooks_server.storage.sql.prepare import Preparation
+from webhooks_server.storage.sql.prepare import Matching
 from webhooks_server.storage.sql.record import RecordBatch
 
 MAX_EVENTS = 512
@@ -21,7 +21,7 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 class Backlog:
     """What waits, in the order of arrival."""
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preparation: Matching) -> None:
         self._preparation = preparation
         self._appends: deque[Append] = deque()
         self._batches: deque[RecordBatch] = deque()
@@ -80,9 +80,9 @@ class Backlog:
                 passed_over.append(append)
                 continue
             prepared = self._preparation.of(append)
-            events += len(prepared.events)
+            events += len(prepared.targets)
             size += append.size
-            deliveries += len(prepared.deliveries)
+            deliveries += prepared.delivery_count
             if keys and (events > MAX_EVENTS or size > MAX_BYTES or deliveries > MAX_DELIVERIES):
                 self._put_back((append,))
                 break

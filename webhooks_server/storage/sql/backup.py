@@ -13,11 +13,11 @@ from webhooks_server.domain.audit import Backup
 from webhooks_server.domain.errors import DatabaseDamaged, StoreUnavailable
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.connection import (
-    begin_snapshot,
     driver_of,
     limit_driver_time,
     run_pragma,
 )
+from webhooks_server.storage.sql.dialects.sqlite import begin_snapshot
 from webhooks_server.storage.sql.files import sync_directory
 
 _UNFINISHED = ".part"

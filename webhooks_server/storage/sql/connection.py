@@ -67,11 +67,6 @@ def memory_engine() -> Engine:
     return create_engine("sqlite://")
 
 
-def begin_snapshot(connection: Connection) -> None:
-    """Let all that a reader reads from now on come from one snapshot: that of its first read."""
-    _execute(connection, "BEGIN")
-
-
 def run_pragma(connection: Connection, pragma: str) -> object:
     """Run a PRAGMA outside of any transaction and return the first value of its answer."""
     row = driver_of(connection).execute(f"PRAGMA {pragma}").fetchone()

@@ -1,5 +1,7 @@
 """The rest of the control data on SQL."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, delete, insert, select
 from typing_extensions import override
 
@@ -9,15 +11,11 @@ from webhooks_server.domain.ids import TenantId
 from webhooks_server.domain.subscription import RelayPause
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import ControlStore
-from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.changes import next_version
-from webhooks_server.storage.sql.dialects import Numbers, keep_state
-from webhooks_server.storage.sql.long_reads import LongReads
-from webhooks_server.storage.sql.readers import Readers
+from webhooks_server.storage.sql.database import LongReads, Now, Reads, Transactions
 from webhooks_server.storage.sql.requests import forget_outdated, has_outdated
 from webhooks_server.storage.sql.schema import relay_pauses, server_keys
 from webhooks_server.storage.sql.seed import PAGE_KEY
-from webhooks_server.storage.sql.thread import WriterThread
 
 
 class SqlControl(ControlStore):
@@ -25,24 +23,24 @@ class SqlControl(ControlStore):
 
     def __init__(
         self,
-        thread: WriterThread,
-        readers: Readers,
+        transactions: Transactions,
+        readers: Reads,
         long_reads: LongReads,
-        clock: StoreClock,
-        numbers: Numbers,
+        now: Now,
+        probe: Callable[[Connection], object],
     ) -> None:
-        self._numbers = numbers
-        self._thread = thread
+        """Take what fails in a transaction where the database takes no writes, as `probe`."""
+        self._transactions = transactions
         self._readers = readers
         self._long_reads = long_reads
-        self._clock = clock
+        self._now = now
+        self._probe = probe
 
     @override
     async def pause_relay(self, tenant: str, reason: str) -> RelayPause:
-        now = self._clock.now()
-
         def script(connection: Connection) -> RelayPause:
             next_version(connection)
+            now = self._now(connection)
             mine = relay_pauses.c.tenant == tenant
             before = connection.execute(select(relay_pauses.c.pause_time).where(mine)).scalar()
             since = now if before is None else Instant(before)
@@ -52,7 +50,7 @@ class SqlControl(ControlStore):
             )
             return RelayPause(tenant=tenant, reason=reason, pause_time=since)
 
-        return await self._thread.transact(script)
+        return await self._transactions.transact(script)
 
     @override
     async def resume_relay(self, tenant: str) -> None:
@@ -61,7 +59,7 @@ class SqlControl(ControlStore):
             if ended.rowcount:
                 next_version(connection)
 
-        await self._thread.transact(script)
+        await self._transactions.transact(script)
 
     @override
     async def audit(self, tenant: TenantId | None) -> AuditReport:
@@ -73,10 +71,13 @@ class SqlControl(ControlStore):
 
     @override
     async def sweep(self) -> None:
-        now = self._clock.now()
         # Asked first, so that there is no commit where there is nothing.
-        if await self._readers.run(lambda connection: has_outdated(connection, now)):
-            await self._thread.transact(lambda connection: forget_outdated(connection, now))
+        if await self._readers.run(
+            lambda connection: has_outdated(connection, self._now(connection))
+        ):
+            await self._transactions.transact(
+                lambda connection: forget_outdated(connection, self._now(connection))
+            )
 
     @override
     async def server_key(self) -> bytes:
@@ -86,9 +87,7 @@ class SqlControl(ControlStore):
     @override
     async def ready(self) -> bool:
         try:
-            await self._thread.transact(
-                lambda connection: keep_state(connection, self._clock.now(), self._numbers)
-            )
+            await self._transactions.transact(self._probe)
         except ServerOverloaded:
             # It has much to do, and does it.
             return True

@@ -19,13 +19,12 @@ from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import DeliveryStore
-from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.pages import attempt_size, delivery_size, page_of
 from webhooks_server.storage.refusals import check_retryable, no_delivery, no_subscription
 from webhooks_server.storage.sql.accept import unpack_numbers
 from webhooks_server.storage.sql.counts import count_span, total
+from webhooks_server.storage.sql.database import Now, Reads, Transactions
 from webhooks_server.storage.sql.filters import filtered, narrowed, on_column
-from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.requests import first_answer, remember
 from webhooks_server.storage.sql.rows.attempts import BASIC_ATTEMPT, WHOLE_ATTEMPT, attempt_of
 from webhooks_server.storage.sql.rows.deliveries import (
@@ -40,7 +39,6 @@ from webhooks_server.storage.sql.rows.deliveries import (
 from webhooks_server.storage.sql.rows.subscriptions import subscription_of
 from webhooks_server.storage.sql.scan import scan_page
 from webhooks_server.storage.sql.schema import attempts, deliveries, events, fanouts, subscriptions
-from webhooks_server.storage.sql.thread import WriterThread
 from webhooks_server.storage.transitions import DeliveryRow, cancel_by_hand, retry_by_hand
 
 _FIELDS = {
@@ -65,10 +63,10 @@ _PENDING = text("""
 class SqlDeliveries(DeliveryStore):
     """The port DeliveryStore."""
 
-    def __init__(self, thread: WriterThread, readers: Readers, clock: StoreClock) -> None:
-        self._thread = thread
+    def __init__(self, transactions: Transactions, readers: Reads, now: Now) -> None:
+        self._transactions = transactions
         self._readers = readers
-        self._clock = clock
+        self._now = now
 
     @override
     async def get(
@@ -171,20 +169,20 @@ class SqlDeliveries(DeliveryStore):
         name = _Name(tenant, subscription, uid)
 
         def script(connection: Connection) -> Delivery:
-            now = self._clock.now()
+            now = self._now(connection)
             if answer := first_answer(connection, request, now):
                 return delivery_of_answer(answer)
             changed = name.change(connection, _retry, now)
             remember(connection, request, answer_of(changed), now)
             return delivery_of(changed)
 
-        return await self._thread.transact(script)
+        return await self._transactions.transact(script)
 
     @override
     async def cancel(self, tenant: TenantId, subscription: SubscriptionId, uid: bytes) -> Delivery:
         name = _Name(tenant, subscription, uid)
-        return await self._thread.transact(
-            lambda connection: delivery_of(name.change(connection, _cancel, self._clock.now()))
+        return await self._transactions.transact(
+            lambda connection: delivery_of(name.change(connection, _cancel, self._now(connection)))
         )
 
     @override
@@ -231,6 +229,7 @@ class _Name:
         now: Instant,
     ) -> RowMapping:
         """Change its row, the only one in its transaction (EB4), and read it anew."""
+        _hold(connection, self._parts[2])
         before = self.read(connection, full=False)
         row = delivery_row_of([before[name] for name in ROW_COLUMNS])
         changed = decide(connection, row, now)
@@ -240,6 +239,11 @@ class _Name:
             .values(delivery_row_values(changed))
         )
         return self.read(connection, full=False)
+
+
+def _hold(connection: Connection, uid: bytes) -> None:
+    # On its own, since a row that was waited for is joined with nothing newer than the wait.
+    connection.execute(select(deliveries.c.seq).where(deliveries.c.uid == uid).with_for_update())
 
 
 def _retry(connection: Connection, row: DeliveryRow, now: Instant) -> DeliveryRow:

@@ -12,13 +12,12 @@ from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.ports import EventStore
 from webhooks_server.storage.pages import event_size
 from webhooks_server.storage.refusals import no_event
-from webhooks_server.storage.sql.dialects import read_events
+from webhooks_server.storage.sql.database import Groups, Reads
+from webhooks_server.storage.sql.dialects import dialect_of
 from webhooks_server.storage.sql.filters import filtered, on_column
-from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.rows.events import BASIC_EVENT, WHOLE_EVENT, event_of
 from webhooks_server.storage.sql.scan import scan_page
 from webhooks_server.storage.sql.schema import events
-from webhooks_server.storage.sql.writer import GroupWriter
 
 _FIELDS = {
     "event_type": on_column(events.c.event_type),
@@ -31,14 +30,14 @@ _FIELDS = {
 class SqlEvents(EventStore):
     """The port EventStore."""
 
-    def __init__(self, writer: GroupWriter, readers: Readers, engine_readers: Readers) -> None:
-        self._writer = writer
+    def __init__(self, groups: Groups, readers: Reads, engine_readers: Reads) -> None:
+        self._groups = groups
         self._readers = readers
         self._engine_readers = engine_readers
 
     @override
     async def append(self, publish: Publish) -> Sequence[Accepted]:
-        return await self._writer.append(publish)
+        return await self._groups.append(publish)
 
     @override
     async def get(self, tenant: TenantId, event: EventId) -> Event:
@@ -79,5 +78,7 @@ class SqlEvents(EventStore):
     @override
     async def load(self, events: Sequence[EventSeq]) -> Sequence[Event]:
         return await self._engine_readers.run(
-            lambda connection: [event_of(row) for row in read_events(connection, events)]
+            lambda connection: [
+                event_of(row) for row in dialect_of(connection).read_events(connection, events)
+            ]
         )

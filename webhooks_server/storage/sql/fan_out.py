@@ -1,6 +1,6 @@
 """The transaction script of a fan-out's next chunk (engine.md, EA6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -12,8 +12,7 @@ from webhooks_server.storage.sql.accept import unpack_numbers
 from webhooks_server.storage.sql.dialects import (
     Insertion,
     Target,
-    read_targets,
-    write_rows,
+    dialect_of,
 )
 from webhooks_server.storage.sql.rows.deliveries import DELIVERY_COLUMNS
 from webhooks_server.storage.sql.rows.values import Row
@@ -29,9 +28,10 @@ def next_chunk(
     event: EventSeq,
     now: Instant,
     uid: Callable[[], bytes],
-    first: int,
+    seqs: Sequence[int],
 ) -> FanOutStep:
-    """Insert the next deliveries of a fan-out, with seqs from `first` on; move or end it."""
+    """Insert the next deliveries of a fan-out, with the first of these seqs; move or end it."""
+    dialect = dialect_of(connection)
     fan_out = connection.execute(
         select(fanouts).where(fanouts.c.event_seq == event).with_for_update()
     ).one_or_none()
@@ -42,7 +42,7 @@ def next_chunk(
     chunk = targets[fan_out.position : end]
     rows: list[Row] = []
     live: list[NewDelivery] = []
-    for seq, target in enumerate(read_targets(connection, chunk), first):
+    for seq, target in zip(seqs, dialect.read_targets(connection, chunk), strict=False):
         delivery = NewDelivery(
             seq=DeliverySeq(seq),
             uid=uid(),
@@ -53,7 +53,7 @@ def next_chunk(
         rows.append(_row(delivery, fan_out.tenant, target, now))
         if not target.deleted:
             live.append(delivery)
-    write_rows(connection, _INTO_DELIVERIES, rows)
+    dialect.write_rows(connection, _INTO_DELIVERIES, rows)
     mine = fanouts.c.event_seq == event
     done = end >= len(targets)
     connection.execute(

@@ -10,14 +10,11 @@ from webhooks_server.domain.delivery import DeliveryState, Record, Recorded
 from webhooks_server.domain.ids import EventSeq, IdSource, SubscriptionNumber
 from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRows, Settlement
 from webhooks_server.ports import LaneStore
-from webhooks_server.storage.clock import StoreClock
-from webhooks_server.storage.sql.dialects import Numbers, keep_state, read_lanes
+from webhooks_server.storage.sql.database import Groups, Now, Reads, Transactions
+from webhooks_server.storage.sql.dialects import dialect_of
 from webhooks_server.storage.sql.fan_out import next_chunk
-from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.rows.deliveries import new_delivery_of
 from webhooks_server.storage.sql.schema import deliveries, fanouts, partitions
-from webhooks_server.storage.sql.thread import WriterThread, in_transaction
-from webhooks_server.storage.sql.writer import GroupWriter
 from webhooks_server.storage.targets import FAN_OUT_CHUNK
 
 FAN_OUTS_AT_ONCE = 100
@@ -49,34 +46,33 @@ class SqlLanes(LaneStore):
 
     def __init__(
         self,
-        thread: WriterThread,
-        writer: GroupWriter,
-        readers: Readers,
-        clock: StoreClock,
-        numbers: Numbers,
+        transactions: Transactions,
+        groups: Groups,
+        readers: Reads,
+        now: Now,
+        ids: IdSource,
     ) -> None:
-        self._numbers = numbers
-        self._thread = thread
-        self._writer = writer
+        self._transactions = transactions
+        self._groups = groups
         self._readers = readers
-        self._clock = clock
-        self._uid = IdSource(clock.now).uid
+        self._now = now
+        self._uid = ids.uid
         self._engine = ""
 
     @override
     async def acquire(self, engine: str) -> Mapping[int, int]:
-        taken = await self._thread.transact(partial(_acquire, engine=engine))
+        taken = await self._transactions.transact(partial(_acquire, engine=engine))
         self._engine = engine
         return taken
 
     @override
     async def release(self, engine: str) -> None:
-        await self._thread.transact(partial(_release, engine=engine))
+        await self._transactions.transact(partial(_release, engine=engine))
 
     @override
     async def find(self, partitions: Sequence[int]) -> Sequence[LaneHead]:
         def read(connection: Connection) -> Sequence[LaneHead]:
-            now = self._clock.now()
+            now = self._now(connection)
             found = connection.execute(_FIND, {"partitions": list(partitions)}).all()
             return [
                 LaneHead(
@@ -92,8 +88,8 @@ class SqlLanes(LaneStore):
     @override
     async def due(self, reads: Sequence[LaneRead]) -> Sequence[LaneRows]:
         def read(connection: Connection) -> Sequence[LaneRows]:
-            now = self._clock.now()
-            found = read_lanes(connection, reads, now)
+            now = self._now(connection)
+            found = dialect_of(connection).read_lanes(connection, reads, now)
             return [
                 LaneRows(
                     subscription=read.subscription,
@@ -106,12 +102,12 @@ class SqlLanes(LaneStore):
 
     @override
     async def record(self, records: Sequence[Record]) -> Sequence[Recorded]:
-        return await self._writer.record(self._engine, records)
+        return await self._groups.record(self._engine, records)
 
     @override
     async def settle(self, settlement: Settlement) -> int:
-        return await self._thread.transact(
-            partial(_settle, settlement=settlement, engine=self._engine, now=self._clock.now())
+        return await self._transactions.transact(
+            lambda connection: _settle(connection, settlement, self._engine, self._now(connection))
         )
 
     @override
@@ -123,15 +119,10 @@ class SqlLanes(LaneStore):
 
     @override
     async def fan_out(self, event: EventSeq) -> FanOutStep:
-        now = self._clock.now()
-        first = self._writer.take_deliveries(FAN_OUT_CHUNK)
+        def script(connection: Connection, seqs: Sequence[int]) -> FanOutStep:
+            return next_chunk(connection, event, self._now(connection), self._uid, seqs)
 
-        def script(connection: Connection) -> FanOutStep:
-            keep_state(connection, now, self._numbers)
-            return next_chunk(connection, event, now, self._uid, first)
-
-        # It waits for no turn, in which others would be numbered after it and written before it.
-        return await self._thread.run(in_transaction(script))
+        return await self._groups.insert(FAN_OUT_CHUNK, script)
 
 
 def _acquire(connection: Connection, engine: str) -> Mapping[int, int]:
@@ -170,6 +161,8 @@ def _settle(connection: Connection, settlement: Settlement, engine: str, now: in
         )
         .order_by(deliveries.c.due_time, deliveries.c.seq)
         .limit(settlement.limit)
+        # Who holds a row decides it; and who waits for nobody is in nobody's way.
+        .with_for_update(skip_locked=True)
     )
     if settlement.min_age is not None:
         chosen = chosen.where(

@@ -4,7 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
+from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.times import Instant
 from webhooks_server.ports import Clock, Stores
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.config import (
@@ -20,7 +24,7 @@ from webhooks_server.storage.sql.connection import (
 )
 from webhooks_server.storage.sql.control import SqlControl
 from webhooks_server.storage.sql.deliveries import SqlDeliveries
-from webhooks_server.storage.sql.dialects import read_state
+from webhooks_server.storage.sql.dialects import keep_state, read_state
 from webhooks_server.storage.sql.events import SqlEvents
 from webhooks_server.storage.sql.lanes import SqlLanes
 from webhooks_server.storage.sql.lock import DataLock, hold_lock
@@ -64,14 +68,21 @@ async def open_sqlite(
         long_reads = LongReads(config, store_clock)
         stack.callback(long_reads.close)
         writer = GroupWriter(thread, index, store_clock, numbers)
+
+        def now(_: Connection) -> Instant:
+            return store_clock.now()
+
+        def probe(connection: Connection) -> None:
+            keep_state(connection, store_clock.now(), numbers)
+
         async with keep_running(writer):
             yield SqliteStores(
                 stores=Stores(
-                    subscriptions=SqlSubscriptions(thread, readers, engine_readers, store_clock),
+                    subscriptions=SqlSubscriptions(thread, readers, engine_readers, now),
                     events=SqlEvents(writer, readers, engine_readers),
-                    deliveries=SqlDeliveries(thread, readers, store_clock),
-                    lanes=SqlLanes(thread, writer, engine_readers, store_clock, numbers),
-                    control=SqlControl(thread, readers, long_reads, store_clock, numbers),
+                    deliveries=SqlDeliveries(thread, readers, now),
+                    lanes=SqlLanes(thread, writer, engine_readers, now, IdSource(store_clock.now)),
+                    control=SqlControl(thread, readers, long_reads, now, probe),
                 ),
                 lock=lock,
             )

@@ -4,29 +4,42 @@ The thread that writes competes with the event loop for the interpreter's lock; 
 made beforehand is, and the transaction only hands it to the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from typing_extensions import override
 
 from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.ids import DeliverySeq, EventSeq, IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
+from webhooks_server.domain.times import Instant
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.accept import Append, Prepared, pack_numbers
-from webhooks_server.storage.sql.dialects import Numbers
 from webhooks_server.storage.sql.rows.events import event_row
+from webhooks_server.storage.sql.rows.values import Row
 from webhooks_server.storage.targets import match_targets
 
 
-class Preparation:
-    """Matches appends, and gives their rows numbers, ids and times."""
+class TakenNumbers(Protocol):
+    """Numbers that new rows get, each used once."""
 
-    def __init__(self, index: MatchIndex, clock: StoreClock, numbers: Numbers) -> None:
-        self._index = index
-        self._now = clock.now
-        self._uid = IdSource(clock.now).uid
-        self._numbers = numbers
-        self._numbering = 0
+    def take_events(self, count: int) -> Sequence[int]:
+        """Return so many seqs for events."""
+        ...
+
+    def take_deliveries(self, count: int) -> Sequence[int]:
+        """Return so many seqs for deliveries."""
+        ...
+
+
+class Matching:
+    """Matches appends at the version of the index; anew where that moved."""
+
+    def __init__(self, index: MatchIndex) -> None:
+        self.index = index
 
     def renumber(self) -> None:
         """Let all that is prepared be prepared anew, once it is going to be written.
@@ -34,85 +47,138 @@ class Preparation:
         To be called where seqs that are taken from now on are going to be committed earlier: seqs
         go up in the order of commits.
         """
-        self._numbering += 1
 
     def is_done(self, append: Append) -> bool:
         """Tell whether an append can be written as it is prepared."""
-        prepared = append.prepared
-        return (
-            prepared is not None
-            and prepared.version == self._index.version
-            and prepared.numbering == self._numbering
-        )
+        return append.prepared is not None and append.prepared.version == self.index.version
 
     def of(self, append: Append) -> Prepared:
-        """Return what an append writes, made anew where the index or the numbering moved."""
+        """Return an append matched, made anew where the index moved."""
         if append.prepared is None or not self.is_done(append):
             append.prepared = self._prepare(append)
         return append.prepared
 
     def _prepare(self, append: Append) -> Prepared:
-        version, numbering = self._index.version, self._numbering
-        prepared = Prepared(version=version, numbering=numbering)
-        try:
-            self._fill(append, prepared)
-        except Exception as error:  # noqa: BLE001 - it fails alone, whatever it is, see EA3
-            return Prepared(version=version, numbering=numbering, refusal=error)
-        return prepared
-
-    def _fill(self, append: Append, prepared: Prepared) -> None:
-        publish, now = append.publish, self._now()
+        matched = Prepared(version=self.index.version)
         events = [event for event, _ in append.fresh.values()]
-        targets = match_targets(publish, events, self._index)
-        first = self._numbers.take_events(len(events))
-        for seq, (event, content_hash) in enumerate(append.fresh.values(), first):
-            found = targets[event.id]
-            stored = event._replace(
-                seq=EventSeq(seq),
-                create_time=now,
-                payload_size=len(event.payload),
-                delivery_count=found.count,
-            )
-            prepared.events.append(event_row(stored, content_hash))
-            if found.rest:
-                frozen = pack_numbers(found.rest)
-                prepared.fan_outs.append((seq, publish.tenant, publish.trigger, frozen))
-            prepared.accepted[event.id] = Accepted(
-                event=stored,
-                duplicate=False,
-                deliveries=self._deliveries(publish, stored, found.first, prepared),
-                fan_out=bool(found.rest),
-            )
+        try:
+            matched.targets = match_targets(append.publish, events, self.index)
+        except Exception as error:  # noqa: BLE001 - it fails alone, whatever it is, see EA3
+            matched.refusal = error
+        return matched
 
-    def _deliveries(
-        self, publish: Publish, event: Event, targets: Sequence[IndexEntry], prepared: Prepared
-    ) -> tuple[NewDelivery, ...]:
-        delay, trigger, now = publish.first_due_delay, publish.trigger, event.create_time
-        made: list[NewDelivery] = []
-        first = self._numbers.take_deliveries(len(targets))
-        for seq, target in enumerate(targets, first):
-            uid, number = self._uid(), target.number
-            made.append(
-                NewDelivery(
-                    seq=DeliverySeq(seq),
-                    uid=uid,
-                    subscription=number,
-                    event_seq=event.seq,
-                    due_in=delay,
-                    trigger=trigger,
-                )
+
+class Preparation(Matching):
+    """Matches appends, and gives their rows numbers, ids and times as soon as it can."""
+
+    def __init__(self, index: MatchIndex, clock: StoreClock, numbers: TakenNumbers) -> None:
+        super().__init__(index)
+        self._now = clock.now
+        self._uid = IdSource(clock.now).uid
+        self._numbers = numbers
+        self._numbering = 0
+
+    @override
+    def renumber(self) -> None:
+        self._numbering += 1
+
+    @override
+    def is_done(self, append: Append) -> bool:
+        prepared = append.prepared
+        return (
+            prepared is not None
+            and prepared.numbering == self._numbering
+            and super().is_done(append)
+        )
+
+    @override
+    def _prepare(self, append: Append) -> Prepared:
+        matched = super()._prepare(append)
+        matched.numbering = self._numbering
+        return numbered(append, matched, self._now(), self._uid, self._numbers)
+
+
+def numbered(
+    append: Append,
+    matched: Prepared,
+    now: Instant,
+    uid: Callable[[], bytes],
+    numbers: TakenNumbers,
+) -> Prepared:
+    """Return what an append writes and answers, with its rows, from what it matched."""
+    try:
+        return _numbered(append, matched, now, uid, numbers)
+    except Exception as error:  # noqa: BLE001 - as above
+        return replace(matched, targets={}, refusal=error)
+
+
+def _numbered(
+    append: Append,
+    matched: Prepared,
+    now: Instant,
+    uid: Callable[[], bytes],
+    numbers: TakenNumbers,
+) -> Prepared:
+    publish = append.publish
+    prepared = replace(matched, events=[], deliveries=[], fan_outs=[], accepted={})
+    for seq, (event_id, found) in zip(
+        numbers.take_events(len(matched.targets)), matched.targets.items(), strict=True
+    ):
+        event, content_hash = append.fresh[event_id]
+        stored = event._replace(
+            seq=EventSeq(seq),
+            create_time=now,
+            payload_size=len(event.payload),
+            delivery_count=found.count,
+        )
+        prepared.events.append(event_row(stored, content_hash))
+        if found.rest:
+            frozen = pack_numbers(found.rest)
+            prepared.fan_outs.append((seq, publish.tenant, publish.trigger, frozen))
+        seqs = numbers.take_deliveries(len(found.first))
+        made = _new_deliveries(publish, stored, found.first, seqs, uid)
+        prepared.deliveries += [
+            _delivery_row(publish, target, delivery, now)
+            for target, delivery in zip(found.first, made, strict=True)
+        ]
+        prepared.accepted[event_id] = Accepted(
+            event=stored, duplicate=False, deliveries=made, fan_out=bool(found.rest)
+        )
+    return prepared
+
+
+def _new_deliveries(
+    publish: Publish,
+    event: Event,
+    targets: Sequence[IndexEntry],
+    seqs: Sequence[int],
+    uid: Callable[[], bytes],
+) -> tuple[NewDelivery, ...]:
+    return tuple(
+        [
+            NewDelivery(
+                seq=DeliverySeq(seq),
+                uid=uid(),
+                subscription=target.number,
+                event_seq=event.seq,
+                due_in=publish.first_due_delay,
+                trigger=publish.trigger,
             )
-            prepared.deliveries.append(
-                (
-                    seq,
-                    uid,
-                    publish.tenant,
-                    target.partition,
-                    number,
-                    event.seq,
-                    trigger,
-                    now + delay,
-                    now,
-                )
-            )
-        return tuple(made)
+            for seq, target in zip(seqs, targets, strict=True)
+        ]
+    )
+
+
+def _delivery_row(publish: Publish, target: IndexEntry, delivery: NewDelivery, now: Instant) -> Row:
+    """Return a new delivery in the order of DELIVERY_COLUMNS."""
+    return (
+        delivery.seq,
+        delivery.uid,
+        publish.tenant,
+        target.partition,
+        target.number,
+        delivery.event_seq,
+        publish.trigger,
+        now + publish.first_due_delay,
+        now,
+    )

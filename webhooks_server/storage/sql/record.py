@@ -19,8 +19,7 @@ from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.dialects import (
     Insertion,
     Replacement,
-    read_rows_and_fences,
-    write_rows,
+    dialect_of,
 )
 from webhooks_server.storage.sql.rows.attempts import ATTEMPT_COLUMNS, attempt_row
 from webhooks_server.storage.sql.rows.deliveries import CHANGING, delivery_row_of
@@ -119,7 +118,7 @@ class _Recording:
 
     def __init__(self, connection: Connection, engine: str, batches: Sequence[RecordBatch]) -> None:
         records = [one for batch in batches for one in batch.records]
-        found, fences = read_rows_and_fences(
+        found, fences = dialect_of(connection).read_rows_and_fences(
             connection,
             {one.seq for one in records},
             {one.partition for one in records},
@@ -152,6 +151,7 @@ class _Recording:
 
     def write(self, connection: Connection) -> bool:
         """Write what was added; False where a token is stored already."""
+        write_rows = dialect_of(connection).write_rows
         if write_rows(connection, _INTO_ATTEMPTS, self._attempts) < len(self._attempts):
             return False
         write_rows(connection, _TO_DELIVERIES, [_changes(row) for row in self._changed.values()])

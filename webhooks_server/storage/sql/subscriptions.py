@@ -14,14 +14,12 @@ from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription, buried
 from webhooks_server.ports import SubscriptionStore
-from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.pages import page_of, subscription_size
 from webhooks_server.storage.refusals import id_taken, no_subscription, same_target
 from webhooks_server.storage.sql.changes import hold_control, next_version, read_changes
-from webhooks_server.storage.sql.connection import begin_snapshot
-from webhooks_server.storage.sql.dialects import Insertion, write_rows
+from webhooks_server.storage.sql.database import Now, Reads, Transactions
+from webhooks_server.storage.sql.dialects import Insertion, dialect_of
 from webhooks_server.storage.sql.filters import Condition, narrowed, on_column
-from webhooks_server.storage.sql.readers import Readers
 from webhooks_server.storage.sql.requests import first_answer, remember
 from webhooks_server.storage.sql.rows.subscriptions import (
     subscription_of,
@@ -29,7 +27,6 @@ from webhooks_server.storage.sql.rows.subscriptions import (
     target_hash,
 )
 from webhooks_server.storage.sql.schema import subscription_patterns, subscriptions
-from webhooks_server.storage.sql.thread import WriterThread
 
 _ALL = select(subscriptions)
 _INSERT = insert(subscriptions)
@@ -55,16 +52,12 @@ class SqlSubscriptions(SubscriptionStore):
     """The port SubscriptionStore."""
 
     def __init__(
-        self,
-        thread: WriterThread,
-        readers: Readers,
-        engine_readers: Readers,
-        clock: StoreClock,
+        self, transactions: Transactions, readers: Reads, engine_readers: Reads, now: Now
     ) -> None:
-        self._thread = thread
+        self._transactions = transactions
         self._readers = readers
         self._engine_readers = engine_readers
-        self._clock = clock
+        self._now = now
 
     @override
     async def create(
@@ -75,10 +68,10 @@ class SqlSubscriptions(SubscriptionStore):
         dry_run: bool = False,
     ) -> Subscription:
         def script(connection: Connection) -> Subscription:
-            now = self._clock.now()
+            hold_control(connection)
+            now = self._now(connection)
             if answer := first_answer(connection, request, now):
                 return subscription_of(answer)
-            hold_control(connection)
             if _exists(connection, subscription):
                 raise id_taken(subscription)
             stored = _numbered(connection, subscription)
@@ -88,7 +81,7 @@ class SqlSubscriptions(SubscriptionStore):
             remember(connection, request, subscription_values(stored), now)
             return stored
 
-        return await self._thread.transact(script, dry_run=dry_run)
+        return await self._transactions.transact(script, dry_run=dry_run)
 
     @override
     async def get(self, tenant: TenantId, subscription: SubscriptionId) -> Subscription:
@@ -122,10 +115,10 @@ class SqlSubscriptions(SubscriptionStore):
         dry_run: bool = False,
     ) -> Subscription:
         def script(connection: Connection) -> Subscription:
-            now = self._clock.now()
+            hold_control(connection)
+            now = self._now(connection)
             if answer := first_answer(connection, request, now):
                 return subscription_of(answer)
-            hold_control(connection)
             current = _read_live(connection, tenant, subscription)
             changed = change(current)
             if changed != current:
@@ -140,7 +133,7 @@ class SqlSubscriptions(SubscriptionStore):
             remember(connection, request, subscription_values(changed), now)
             return changed
 
-        return await self._thread.transact(script, dry_run=dry_run)
+        return await self._transactions.transact(script, dry_run=dry_run)
 
     @override
     async def delete(
@@ -152,7 +145,7 @@ class SqlSubscriptions(SubscriptionStore):
             if etag and etag != current.etag:
                 raise EtagMismatch(current.etag)
             tombstone = replace(
-                buried(current), version=next_version(connection), update_time=self._clock.now()
+                buried(current), version=next_version(connection), update_time=self._now(connection)
             )
             connection.execute(
                 update(subscriptions)
@@ -161,7 +154,7 @@ class SqlSubscriptions(SubscriptionStore):
             )
             return current
 
-        return await self._thread.transact(script)
+        return await self._transactions.transact(script)
 
     @override
     async def load(self, numbers: Sequence[SubscriptionNumber]) -> Sequence[Subscription]:
@@ -175,7 +168,7 @@ class SqlSubscriptions(SubscriptionStore):
     @override
     async def changes(self, since: Version) -> Changes:
         def read(connection: Connection) -> Changes:
-            begin_snapshot(connection)
+            dialect_of(connection).begin_snapshot(connection)
             return read_changes(connection, since)
 
         return await self._engine_readers.run(read)
@@ -244,7 +237,7 @@ def _write(connection: Connection, current: Subscription, changed: Subscription)
 
 def _insert_patterns(connection: Connection, subscription: Subscription) -> None:
     rows = [(subscription.number, pattern, subscription.tenant) for pattern in subscription.events]
-    write_rows(connection, _INTO_PATTERNS, rows)
+    dialect_of(connection).write_rows(connection, _INTO_PATTERNS, rows)
 
 
 def _row(subscription: Subscription) -> dict[str, str | int | bytes | None]:

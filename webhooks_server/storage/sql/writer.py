@@ -1,9 +1,11 @@
 """The loop that commits groups: it takes what waits, writes it as one, and answers each alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+
+from sqlalchemy import Connection
 
 from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.errors import StoreConflict, StoreUnavailable
@@ -15,7 +17,8 @@ from webhooks_server.storage.sql.accept import Append, size_of
 from webhooks_server.storage.sql.backlog import Backlog
 from webhooks_server.storage.sql.changes import read_changes
 from webhooks_server.storage.sql.config import LARGEST_WAL
-from webhooks_server.storage.sql.dialects import Numbers
+from webhooks_server.storage.sql.database import Result
+from webhooks_server.storage.sql.dialects import Numbers, keep_state
 from webhooks_server.storage.sql.group import (
     Group,
     Refusal,
@@ -77,13 +80,22 @@ class GroupWriter:
         self._wake.set()
         return await batch.future
 
-    def take_deliveries(self, count: int) -> int:
-        """Return the first of so many seqs, for rows that go to the thread at once, before groups.
+    async def insert(
+        self, count: int, script: Callable[[Connection, Sequence[int]], Result]
+    ) -> Result:
+        """Run a script in a transaction of its own, with so many seqs for new deliveries.
 
-        What waits here is numbered after them, since it is committed after them.
+        What waits here is numbered after them, since it is committed after them: the script waits
+        for no turn, in which others would be numbered after it and written before it.
         """
         self._preparation.renumber()
-        return self._numbers.take_deliveries(count)
+        seqs, now = self._numbers.take_deliveries(count), self._clock.now()
+
+        def whole(connection: Connection) -> Result:
+            keep_state(connection, now, self._numbers)
+            return script(connection, seqs)
+
+        return await self._thread.run(in_transaction(whole))
 
     def close(self) -> None:
         """Take nothing more; run() ends once all that waits is written."""

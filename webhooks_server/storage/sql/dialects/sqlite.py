@@ -1,6 +1,6 @@
-"""Where the databases differ: statements for many rows at once. Nothing else does.
+"""Statements for many rows at once on SQLite, and the numbers of new rows.
 
-On SQLite each statement here takes one step, whatever the number of rows: for every further step
+Each statement here takes one step, whatever the number of rows: for every further step
 Python's driver gives the interpreter lock away and waits for it again, up to 5 ms each beside a
 busy event loop. So many rows come in through one VALUES list, and go out as one JSON text. They go
 to the driver itself, inside the transaction that SQLAlchemy began: by way of SQLAlchemy a statement
@@ -10,16 +10,22 @@ costs as much as twenty rows.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from webhooks_server.domain.ids import EventSeq, SubscriptionNumber, Version
+from webhooks_server.domain.ids import EventSeq, Version
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.connection import driver_of
+from webhooks_server.storage.sql.dialects.statements import (
+    Insertion,
+    Replacement,
+    Target,
+    target_of,
+)
 from webhooks_server.storage.sql.rows.values import Row
 
 # SQLite takes at most 32,766 parameters in a statement; smaller ones need less memory.
@@ -39,40 +45,20 @@ class Numbers:
         self.last_event = last_event
         self.last_delivery = last_delivery
 
-    def take_events(self, count: int) -> int:
-        """Return the first of so many seqs for events."""
+    def take_events(self, count: int) -> Sequence[int]:
+        """Return so many seqs for events."""
         self.last_event += count
-        return self.last_event - count + 1
+        return range(self.last_event - count + 1, self.last_event + 1)
 
-    def take_deliveries(self, count: int) -> int:
-        """Return the first of so many seqs for deliveries."""
+    def take_deliveries(self, count: int) -> Sequence[int]:
+        """Return so many seqs for deliveries."""
         self.last_delivery += count
-        return self.last_delivery - count + 1
+        return range(self.last_delivery - count + 1, self.last_delivery + 1)
 
 
-class Insertion:
-    """An INSERT for any number of rows."""
-
-    def __init__(self, table: str, columns: Sequence[str], conflict: str = "") -> None:
-        """Take the columns of the rows, and those in conflict over which a row is left out."""
-        self.head = " ".join(("INSERT INTO", table, "(", ", ".join(columns), ") VALUES"))
-        self.row = "(" + ", ".join("?" * len(columns)) + ")"
-        self.tail = f" ON CONFLICT ({conflict}) DO NOTHING" if conflict else ""
-        self.rows_at_once = _PARAMETERS_AT_ONCE // len(columns)
-
-
-class Replacement:
-    """An UPDATE of any number of rows by their key, the first column."""
-
-    def __init__(self, table: str, columns: Sequence[str]) -> None:
-        key, *rest = columns
-        self.head = " ".join(("WITH given (", ", ".join(columns), ") AS (VALUES"))
-        self.row = "(" + ", ".join("?" * len(columns)) + ")"
-        changes = ", ".join(f"{column} = given.{column}" for column in rest)
-        same = f"{table}.{key} = given.{key}"
-        # No values: names of our own columns.
-        self.tail = f") UPDATE {table} SET {changes} FROM given WHERE {same}"  # noqa: S608
-        self.rows_at_once = _PARAMETERS_AT_ONCE // len(columns)
+def begin_snapshot(connection: Connection) -> None:
+    """Let all that a reader reads from now on come from one snapshot."""
+    driver_of(connection).execute("BEGIN")
 
 
 def write_rows(
@@ -80,10 +66,11 @@ def write_rows(
 ) -> int:
     """Insert or update rows and return how many were."""
     driver, written = driver_of(connection), 0
-    for block in _blocks(rows, statement.rows_at_once):
-        values = ",".join([statement.row] * len(block))
+    around = _around(statement)
+    for block in _blocks(rows, _PARAMETERS_AT_ONCE // len(statement.columns)):
+        values = ",".join([around.row] * len(block))
         written += driver.execute(
-            statement.head + values + statement.tail, tuple(chain.from_iterable(block))
+            around.head + values + around.tail, tuple(chain.from_iterable(block))
         ).rowcount
     return written
 
@@ -149,7 +136,7 @@ FROM json_each(?1) AS lane
 def read_lanes(
     connection: Connection, reads: Sequence[LaneRead], now: Instant
 ) -> list[list[list[Any]]]:
-    """Read the first pending rows of lanes, in the order of the reads, for new_delivery_of()."""
+    """Read the first pending rows of lanes for new_delivery_of(), in the order of the reads."""
     found: list[list[list[Any]]] = [[] for _ in reads]
     # LIMIT takes no column: lanes go together whose limits have the same number of bits.
     by_size: defaultdict[int, list[int]] = defaultdict(list)
@@ -176,22 +163,10 @@ FROM (SELECT number, partition, deleted FROM subscriptions
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What a fan-out needs to know of a subscription."""
-
-    number: SubscriptionNumber
-    partition: int
-    deleted: bool
-
-
 def read_targets(connection: Connection, numbers: Iterable[int]) -> list[Target]:
     """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
     (answer,) = _read_one(connection, _TARGETS, (json.dumps(list(numbers)),))
-    return [
-        Target(number=SubscriptionNumber(number), partition=partition, deleted=bool(deleted))
-        for number, partition, deleted in json.loads(answer)
-    ]
+    return [target_of(row) for row in json.loads(answer)]
 
 
 _EVENTS = """
@@ -234,3 +209,26 @@ def _read_one(connection: Connection, query: str, arguments: Row) -> tuple[Any, 
 def _blocks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+class _Around(NamedTuple):
+    """The text before, for, and after the rows of a statement."""
+
+    head: str
+    row: str
+    tail: str
+
+
+@cache
+def _around(statement: Insertion | Replacement) -> _Around:
+    # No values: names of our own tables and columns.
+    table, columns = statement.table, ", ".join(statement.columns)
+    row = "(" + ", ".join("?" * len(statement.columns)) + ")"
+    if isinstance(statement, Insertion):
+        conflict = statement.conflict
+        tail = f" ON CONFLICT ({conflict}) DO NOTHING" if conflict else ""
+        return _Around(f"INSERT INTO {table} ({columns}) VALUES ", row, tail)  # noqa: S608
+    key, *rest = statement.columns
+    changes = ", ".join(f"{column} = given.{column}" for column in rest)
+    update = f") UPDATE {table} SET {changes} FROM given WHERE {table}.{key} = given.{key}"  # noqa: S608
+    return _Around(f"WITH given ({columns}) AS (VALUES ", row, update)

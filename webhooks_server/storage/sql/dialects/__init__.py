@@ -1,0 +1,71 @@
+"""Where the databases differ: statements for many rows at once. Nothing else does."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from webhooks_server.domain.ids import EventSeq
+from webhooks_server.domain.lanes import LaneRead
+from webhooks_server.domain.times import Instant
+from webhooks_server.storage.sql.dialects import postgres, sqlite
+from webhooks_server.storage.sql.dialects.sqlite import Numbers, keep_state, read_state
+from webhooks_server.storage.sql.dialects.statements import Insertion, Replacement, Target
+from webhooks_server.storage.sql.rows.values import Row
+
+__all__ = [
+    "Insertion",
+    "Numbers",
+    "Replacement",
+    "Target",
+    "dialect_of",
+    "keep_state",
+    "read_state",
+]
+
+
+class Dialect(Protocol):
+    """The statements of one database."""
+
+    def begin_snapshot(self, connection: Connection) -> None:
+        """Let all that a reader reads from now on come from one snapshot."""
+        ...
+
+    def write_rows(
+        self, connection: Connection, statement: Insertion | Replacement, rows: Sequence[Row]
+    ) -> int:
+        """Insert or update rows and return how many were."""
+        ...
+
+    def read_rows_and_fences(
+        self, connection: Connection, seqs: Iterable[int], partitions: Iterable[int], engine: str
+    ) -> tuple[Sequence[Sequence[Any]], dict[int, int]]:
+        """Read rows of ROW_COLUMNS, and the epochs of those partitions that the engine owns.
+
+        Neither changes until the transaction ends.
+        """
+        ...
+
+    def read_lanes(
+        self, connection: Connection, reads: Sequence[LaneRead], now: Instant
+    ) -> Sequence[Sequence[Sequence[Any]]]:
+        """Read the first pending rows of lanes for new_delivery_of(), in the order of the reads."""
+        ...
+
+    def read_targets(self, connection: Connection, numbers: Iterable[int]) -> Sequence[Target]:
+        """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
+        ...
+
+    def read_events(
+        self, connection: Connection, seqs: Sequence[EventSeq]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Read events with their payloads as mappings for rows.py."""
+        ...
+
+
+_DIALECTS: Mapping[str, Dialect] = {"sqlite": sqlite, "postgresql": postgres}
+
+
+def dialect_of(connection: Connection) -> Dialect:
+    """Return the statements of the database that a connection leads to."""
+    return _DIALECTS[connection.dialect.name]

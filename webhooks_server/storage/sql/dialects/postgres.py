@@ -1,0 +1,136 @@
+"""Statements for many rows at once on PostgreSQL: one array for each column.
+
+The text of a statement does not depend on the number of rows, so that it is prepared once; arrays
+were measured faster than any other way of handing over many rows (performance.md).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Dialect
+
+from webhooks_server.domain.ids import EventSeq
+from webhooks_server.domain.lanes import LaneRead
+from webhooks_server.domain.times import Instant
+from webhooks_server.storage.sql.dialects.statements import (
+    Insertion,
+    Replacement,
+    Target,
+    target_of,
+)
+from webhooks_server.storage.sql.rows.events import EVENT_COLUMNS
+from webhooks_server.storage.sql.rows.values import Row
+from webhooks_server.storage.sql.schema import metadata
+
+
+def begin_snapshot(connection: Connection) -> None:
+    """Let all that a reader reads from now on come from one snapshot."""
+    connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
+def write_rows(
+    connection: Connection, statement: Insertion | Replacement, rows: Sequence[Row]
+) -> int:
+    """Insert or update rows and return how many were."""
+    if not rows:
+        return 0
+    columns = tuple(zip(*rows, strict=True))
+    return connection.exec_driver_sql(_text_of(statement, connection.dialect), columns).rowcount
+
+
+# The fences are locked before the rows (EB4), and the rows in the order of their keys, as by
+# everyone: so that nobody ever waits in a circle.
+_FENCES = """
+SELECT id, epoch FROM partitions WHERE owner = $1 AND id = ANY($2::int[]) ORDER BY id FOR SHARE
+"""
+_ROWS = """
+SELECT seq, uid, state, due_time, reason, attempt_count, charged_count, retry_requests,
+  final_before, retry_time, complete_time
+FROM deliveries WHERE seq = ANY($1::bigint[]) ORDER BY seq FOR UPDATE
+"""
+
+
+def read_rows_and_fences(
+    connection: Connection, seqs: Iterable[int], partitions: Iterable[int], engine: str
+) -> tuple[Sequence[Sequence[Any]], dict[int, int]]:
+    """Read rows of ROW_COLUMNS, and the epochs of those partitions that the engine owns."""
+    fences = connection.exec_driver_sql(_FENCES, (engine, list(partitions))).all()
+    return connection.exec_driver_sql(_ROWS, (list(seqs),)).all(), dict(fences)
+
+
+_LANES = """
+SELECT lane.number, seq, encode(uid, 'hex'), event_seq, due_time - $5, $5 - create_time,
+  attempt_count, charged_count, retry_requests, trigger, final_before
+FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::int[])
+  AS lane (number, partition, subscription, most)
+CROSS JOIN LATERAL (
+  SELECT * FROM deliveries
+  WHERE state = 1 AND partition = lane.partition AND subscription = lane.subscription
+  ORDER BY due_time, seq LIMIT lane.most
+) AS pending
+"""
+
+
+def read_lanes(
+    connection: Connection, reads: Sequence[LaneRead], now: Instant
+) -> Sequence[Sequence[Sequence[Any]]]:
+    """Read the first pending rows of lanes for new_delivery_of(), in the order of the reads."""
+    found: list[list[Sequence[Any]]] = [[] for _ in reads]
+    asked = (
+        range(len(reads)),
+        [read.partition for read in reads],
+        [read.subscription for read in reads],
+        [read.limit for read in reads],
+        now,
+    )
+    for number, *row in connection.exec_driver_sql(_LANES, asked):
+        found[number].append(row)
+    return found
+
+
+_TARGETS = """
+SELECT number, partition, deleted FROM subscriptions WHERE number = ANY($1::bigint[])
+ORDER BY number
+"""
+
+
+def read_targets(connection: Connection, numbers: Iterable[int]) -> Sequence[Target]:
+    """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
+    return [target_of(row) for row in connection.exec_driver_sql(_TARGETS, (list(numbers),))]
+
+
+_EVENTS = (
+    f"SELECT {', '.join(EVENT_COLUMNS)}, length(payload) AS payload_size"  # noqa: S608 - own names
+    " FROM events WHERE seq = ANY($1::bigint[])"
+)
+
+
+def read_events(connection: Connection, seqs: Sequence[EventSeq]) -> Sequence[Mapping[str, Any]]:
+    """Read events with their payloads as mappings for rows.py."""
+    found = connection.exec_driver_sql(_EVENTS, (list(seqs),)).mappings()
+    return [{str(name): value for name, value in row.items()} for row in found]
+
+
+@cache
+def _text_of(statement: Insertion | Replacement, dialect: Dialect) -> str:
+    # No values: names and types of our own tables and columns.
+    table, columns = statement.table, ", ".join(statement.columns)
+    arrays = ", ".join(
+        f"${position}::{metadata.tables[table].c[column].type.compile(dialect)}[]"
+        for position, column in enumerate(statement.columns, 1)
+    )
+    if isinstance(statement, Insertion):
+        conflict = statement.conflict
+        # Where two groups could wait for each other they insert in the same order, and do not.
+        tail = f" ORDER BY {conflict} ON CONFLICT ({conflict}) DO NOTHING" if conflict else ""
+        return (
+            f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})"  # noqa: S608
+            f" AS given ({columns}){tail}"
+        )
+    key, *rest = statement.columns
+    changes = ", ".join(f"{column} = given.{column}" for column in rest)
+    return (
+        f"UPDATE {table} SET {changes} FROM unnest({arrays}) AS given ({columns})"  # noqa: S608
+        f" WHERE {table}.{key} = given.{key}"
+    )
