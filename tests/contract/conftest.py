@@ -1,28 +1,76 @@
 """One suite over every storage: what a test asks of `shelf`, all of them must do."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.harness.postgres_database import (
+    STORAGES,
+    PostgresDatabase,
+    new_database,
+    server_url_of,
+)
 from tests.harness.shelf import Shelf, StandingClock
+from tests.harness.world import Faults
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.storage.memory import open_memory
+from webhooks_server.storage.postgres import open_postgres
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
 
+ServerUrl = Callable[[str], str]
+Databases = Callable[[str], PostgresDatabase]
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[ServerUrl]:
+    """The URL of the PostgreSQL server of a storage, started when it is first asked for."""
+    urls: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+
+        def url_of(storage: str) -> str:
+            if storage not in urls:
+                urls[storage] = stack.enter_context(server_url_of(storage))
+            return urls[storage]
+
+        yield url_of
+
+
+@pytest.fixture(scope="session")
+def standing_database(postgres_url: ServerUrl) -> Iterator[Databases]:
+    """The database of a storage that all tests share, each after the other."""
+    databases: dict[str, PostgresDatabase] = {}
+    with contextlib.ExitStack() as stack:
+
+        def database_of(storage: str) -> PostgresDatabase:
+            if storage not in databases:
+                made = new_database(postgres_url(storage), standing=True)
+                databases[storage] = stack.enter_context(made)
+            return databases[storage]
+
+        yield database_of
+
+
+@pytest.fixture(params=["memory", "sqlite", *STORAGES])
+async def shelf(
+    request: pytest.FixtureRequest, tmp_path: Path, standing_database: Databases
+) -> AsyncIterator[Shelf]:
     """The stores of each storage in turn, audited when the test is over."""
     clock, index = StandingClock(), MatchIndex()
     async with contextlib.AsyncExitStack() as stack:
         if request.param == "memory":
             stores = await stack.enter_async_context(open_memory(index, clock))
-        else:
+        elif request.param == "sqlite":
             config = SqliteConfig(data_dir=tmp_path / "data")
             opened = await stack.enter_async_context(open_sqlite(config, index, clock))
             stores = opened.stores
+        else:
+            database = standing_database(request.param)
+            clock = database.standing_clock()
+            stores = await stack.enter_async_context(
+                open_postgres(database.config(), index, clock, Faults())
+            )
         made = Shelf(stores, clock, index)
         yield made
         await made.audited()

@@ -17,7 +17,7 @@ from webhooks_server.storage.sql.rows.deliveries import DELIVERY_COLUMNS
 from webhooks_server.storage.sql.rows.events import EVENT_COLUMNS, WHOLE_EVENT, event_of
 from webhooks_server.storage.sql.rows.values import Row
 from webhooks_server.storage.sql.schema import events
-from webhooks_server.storage.targets import Targets
+from webhooks_server.storage.targets import Targets, distinct_events
 
 _INTO_DELIVERIES = Insertion("deliveries", DELIVERY_COLUMNS)
 _INTO_EVENTS = Insertion("events", EVENT_COLUMNS, conflict="tenant, id")
@@ -59,6 +59,8 @@ class Append:
     size: int
     stored: dict[EventId, Event] = field(default_factory=dict)
     prepared: Prepared | None = None
+    attempted: Prepared | None = None
+    """What was written of it last, where it is not known whether that was committed."""
 
     @property
     def keys(self) -> Sequence[tuple[TenantId, EventId]]:
@@ -74,6 +76,10 @@ class Append:
     def learn(self, stored: Mapping[EventId, tuple[Event, bytes]]) -> None:
         """Take note of those of its events that exist; answer it where that is all or an error."""
         self.prepared = None
+        attempted = self.attempted
+        if attempted is not None and _holds(stored, attempted):
+            self._answer_all(attempted.accepted)
+            return
         for event, (known, known_digest) in stored.items():
             _, digest = self.fresh.pop(event)
             if digest != known_digest:
@@ -126,6 +132,16 @@ def size_of(publish: Publish) -> int:
     return size
 
 
+def append_of(publish: Publish, future: asyncio.Future[Sequence[Accepted]]) -> Append:
+    """Return an operation that answers a Publish; raises EventIdReused where two events clash."""
+    return Append(
+        publish=publish,
+        fresh=distinct_events(publish),
+        future=future,
+        size=size_of(publish),
+    )
+
+
 def accept(connection: Connection, appends: Sequence[Prepared]) -> bool:
     """Insert a group of appends; False, and then nothing may be committed, where an id is taken."""
     write_rows = dialect_of(connection).write_rows
@@ -149,6 +165,14 @@ def stored_events(
         )
     )
     return {row["id"]: (event_of(row), row["content_hash"]) for row in found.mappings()}
+
+
+def _holds(stored: Mapping[EventId, tuple[Event, bytes]], attempted: Prepared) -> bool:
+    """Tell whether what is stored is what was attempted: one event tells for all, by its seq."""
+    return any(
+        (ours := attempted.accepted.get(event)) is not None and ours.event.seq == known.seq
+        for event, (known, _) in stored.items()
+    )
 
 
 def pack_numbers(numbers: Sequence[SubscriptionNumber]) -> bytes:

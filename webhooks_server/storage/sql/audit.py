@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, TextClause, text
+from sqlalchemy import Connection, RowMapping, Text, TextClause, bindparam, text
 
 from webhooks_server.domain.audit import AuditReport
 from webhooks_server.domain.delivery import DeliveryState
@@ -17,15 +17,21 @@ Arguments = dict[str, str | int | None]
 MOST_VIOLATIONS = 20
 NEVER = Instant(0)
 
-_EVENTS = text("""
+
+def _query(query: str) -> TextClause:
+    # PostgreSQL cannot tell of itself what kind of NULL is asked for.
+    return text(query).bindparams(bindparam("tenant", type_=Text()))
+
+
+_EVENTS = _query("""
     SELECT count(*) AS events, count(*) FILTER (WHERE matched_count = 0) AS unmatched
     FROM events WHERE :tenant IS NULL OR tenant = :tenant
 """)
-_DELIVERIES = text("""
+_DELIVERIES = _query("""
     SELECT state, count(*) FROM deliveries WHERE :tenant IS NULL OR tenant = :tenant
     GROUP BY state
 """)
-_ATTEMPTS = text("""
+_ATTEMPTS = _query("""
     SELECT count(*) FROM attempts
     WHERE :tenant IS NULL OR delivery_seq IN (SELECT seq FROM deliveries WHERE tenant = :tenant)
 """)
@@ -42,10 +48,15 @@ class _Check:
 # The first due delivery of each lane, unless another one of the lane was attempted or settled since
 # (EC12): who has many waits long, and is not stuck.
 _STANDING = """
-    SELECT first.uid, (:now - due) / 1000000 AS seconds FROM (
-      SELECT uid, subscription, min(CASE due_time WHEN 0 THEN retry_time ELSE due_time END) AS due
+    SELECT (:now - due) / 1000000 AS seconds, (
+      SELECT uid FROM deliveries AS first
+      WHERE first.state = 1 AND first.partition = subscriptions.partition
+        AND first.subscription = number
+        AND CASE due_time WHEN 0 THEN retry_time ELSE due_time END = due LIMIT 1) AS uid
+    FROM (
+      SELECT subscription, min(CASE due_time WHEN 0 THEN retry_time ELSE due_time END) AS due
       FROM deliveries WHERE state = 1 AND (:tenant IS NULL OR tenant = :tenant)
-      GROUP BY subscription) AS first
+      GROUP BY subscription) AS lane
     JOIN subscriptions ON number = subscription
     WHERE due < :since AND update_time < :since
       AND NOT EXISTS (
@@ -58,7 +69,7 @@ _STANDING = """
 _CHECKS = (
     _Check(
         sentence="delivery {delivery} has been due for {seconds} s, and nothing holds it back",
-        query=text(
+        query=_query(
             _STANDING.format(
                 condition="deleted = 0 AND state = 1 AND NOT EXISTS (SELECT 1 FROM relay_pauses"
                 " WHERE relay_pauses.tenant IN ('', subscriptions.tenant))"
@@ -68,12 +79,12 @@ _CHECKS = (
     _Check(
         sentence="delivery {delivery} is pending, but its subscription was deleted, and its lane"
         " stands still",
-        query=text(_STANDING.format(condition="deleted = 1")),
+        query=_query(_STANDING.format(condition="deleted = 1")),
     ),
     _Check(
         sentence="event tenants/{tenant}/events/{id} matched {matched} subscriptions, but has"
         " {found} first deliveries, and its fan-out owes {owed}",
-        query=text("""
+        query=_query("""
             SELECT tenant, id, matched_count AS matched, coalesce(found, 0) AS found,
               coalesce(owed, 0) AS owed
             FROM events
@@ -89,7 +100,7 @@ _CHECKS = (
     _Check(
         sentence="delivery {delivery} counts {counted} attempts, but has {found}, numbered up to"
         " {highest}",
-        query=text("""
+        query=_query("""
             SELECT uid, attempt_count AS counted, coalesce(found, 0) AS found,
               coalesce(highest, 0) AS highest
             FROM deliveries
@@ -102,7 +113,7 @@ _CHECKS = (
     ),
     _Check(
         sentence="delivery {delivery} has the unknown state {state}",
-        query=text("""
+        query=_query("""
             SELECT uid, state FROM deliveries
             WHERE (:tenant IS NULL OR tenant = :tenant) AND state NOT BETWEEN 1 AND 5
             LIMIT :most
@@ -110,7 +121,7 @@ _CHECKS = (
     ),
     _Check(
         sentence="delivery {delivery} is final without a complete_time",
-        query=text("""
+        query=_query("""
             SELECT uid FROM deliveries
             WHERE (:tenant IS NULL OR tenant = :tenant) AND state <> 1 AND complete_time IS NULL
             LIMIT :most
@@ -118,7 +129,7 @@ _CHECKS = (
     ),
     _Check(
         sentence="delivery {delivery} is pending, but has a complete_time",
-        query=text("""
+        query=_query("""
             SELECT uid FROM deliveries
             WHERE (:tenant IS NULL OR tenant = :tenant) AND state = 1
               AND complete_time IS NOT NULL
@@ -127,7 +138,7 @@ _CHECKS = (
     ),
     _Check(
         sentence="delivery {delivery} is of the event {event_seq}, which does not exist",
-        query=text("""
+        query=_query("""
             SELECT uid, event_seq FROM deliveries
             WHERE (:tenant IS NULL OR tenant = :tenant)
               AND event_seq NOT IN (SELECT seq FROM events)
@@ -136,7 +147,7 @@ _CHECKS = (
     ),
     _Check(
         sentence="delivery {delivery} is for the subscription {subscription}, which does not exist",
-        query=text("""
+        query=_query("""
             SELECT uid, subscription FROM deliveries
             WHERE (:tenant IS NULL OR tenant = :tenant)
               AND subscription NOT IN (SELECT number FROM subscriptions)
@@ -145,7 +156,7 @@ _CHECKS = (
     ),
     _Check(
         sentence="delivery {delivery} lies in partition {found}, its subscription in {wanted}",
-        query=text("""
+        query=_query("""
             SELECT deliveries.uid, deliveries.partition AS found, subscriptions.partition AS wanted
             FROM deliveries JOIN subscriptions ON number = subscription
             WHERE (:tenant IS NULL OR deliveries.tenant = :tenant)
@@ -156,7 +167,7 @@ _CHECKS = (
     _Check(
         sentence="delivery {delivery} of tenant {tenant} joins an event of {event_tenant} and a"
         " subscription of {subscription_tenant}",
-        query=text("""
+        query=_query("""
             SELECT deliveries.uid, deliveries.tenant, events.tenant AS event_tenant,
               subscriptions.tenant AS subscription_tenant
             FROM deliveries JOIN events ON events.seq = event_seq
@@ -170,7 +181,7 @@ _CHECKS = (
     _Check(
         sentence="event {event_seq} has {found} deliveries to subscription {subscription} with"
         " replay {replay}",
-        query=text("""
+        query=_query("""
             SELECT event_seq, subscription, replay, count(*) AS found FROM deliveries
             WHERE :tenant IS NULL OR tenant = :tenant
             GROUP BY event_seq, subscription, replay HAVING count(*) > 1
@@ -179,7 +190,7 @@ _CHECKS = (
     ),
     _Check(
         sentence="{found} attempts are of the delivery {delivery_seq}, which does not exist",
-        query=text("""
+        query=_query("""
             SELECT delivery_seq, count(*) AS found FROM attempts
             WHERE :tenant IS NULL AND delivery_seq NOT IN (SELECT seq FROM deliveries)
             GROUP BY delivery_seq
@@ -189,7 +200,7 @@ _CHECKS = (
     _Check(
         sentence="the fan-out of event {event_seq} stands at {position} of {total}, or its event"
         " does not exist",
-        query=text("""
+        query=_query("""
             SELECT event_seq, position, length(numbers) / 4 AS total FROM fanouts
             WHERE (:tenant IS NULL OR tenant = :tenant)
               AND (position >= length(numbers) / 4 OR event_seq NOT IN (SELECT seq FROM events))

@@ -20,6 +20,11 @@ def hold_control(connection: Connection) -> None:
     connection.execute(select(control.c.version).with_for_update())
 
 
+def keep_control(connection: Connection) -> None:
+    """Let nobody change control data until the transaction ends."""
+    connection.execute(select(control.c.version).with_for_update(read=True))
+
+
 def next_version(connection: Connection) -> Version:
     """Take the next control version, by which a change is stamped."""
     query = update(control).values(version=control.c.version + 1).returning(control.c.version)

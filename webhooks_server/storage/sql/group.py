@@ -83,6 +83,10 @@ class Group:
             append.learn(stored)
         for batch, known in zip(self.batches, clashes.attempts, strict=True):
             batch.known = known
+        return self.without_answered()
+
+    def without_answered(self) -> "Group":
+        """Return what somebody still waits for."""
         return Group(
             appends=[append for append in self.appends if not append.is_answered],
             batches=self.batches,

@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     SmallInteger,
     String,
     Table,
@@ -30,6 +31,12 @@ metadata = MetaData()
 _KEY = BigInteger().with_variant(Integer(), "sqlite")
 _LIVE = text("deleted = 0")
 _PENDING = text("state = 1")
+VACUUMED_OFTEN = {
+    "fillfactor": 70,
+    "autovacuum_vacuum_scale_factor": 0.01,
+    "autovacuum_vacuum_cost_delay": 0,
+}
+"""How PostgreSQL keeps a table whose rows are all changed soon (reliability.md, S10)."""
 
 
 def _text(name: str, default: str | None = "") -> Column[str]:
@@ -63,7 +70,7 @@ alembic_version = Table(
 control = Table(
     "control",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
     _time("clock"),
     Column("last_event", BigInteger, nullable=False),
@@ -162,6 +169,10 @@ subscription_patterns = Table(
     Index("subscription_patterns_by_pattern", "tenant", "pattern"),
 )
 
+# PostgreSQL alone has them; SQLite's numbers are in `control`.
+event_numbers = Sequence("event_numbers", metadata=metadata)
+delivery_numbers = Sequence("delivery_numbers", metadata=metadata)
+
 events = Table(
     "events",
     metadata,
@@ -229,6 +240,7 @@ deliveries = Table(
         sqlite_where=_PENDING,
         postgresql_where=_PENDING,
     ),
+    postgresql_with=VACUUMED_OFTEN,
 )
 
 attempts = Table(

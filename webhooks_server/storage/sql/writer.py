@@ -13,7 +13,7 @@ from webhooks_server.domain.event import Accepted, Publish
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.storage.clock import StoreClock
-from webhooks_server.storage.sql.accept import Append, size_of
+from webhooks_server.storage.sql.accept import append_of
 from webhooks_server.storage.sql.backlog import Backlog
 from webhooks_server.storage.sql.changes import read_changes
 from webhooks_server.storage.sql.config import LARGEST_WAL
@@ -29,7 +29,6 @@ from webhooks_server.storage.sql.group import (
 from webhooks_server.storage.sql.prepare import Preparation
 from webhooks_server.storage.sql.record import RecordBatch
 from webhooks_server.storage.sql.thread import WriterThread, in_transaction
-from webhooks_server.storage.targets import distinct_events
 
 # A group clashes once, with what is stored; more often only where its operations are at odds.
 _MOST_TRIES = 3
@@ -58,12 +57,7 @@ class GroupWriter:
         self._check_open()
         if not publish.events:
             return ()
-        append = Append(
-            publish=publish,
-            fresh=distinct_events(publish),
-            future=asyncio.get_running_loop().create_future(),
-            size=size_of(publish),
-        )
+        append = append_of(publish, asyncio.get_running_loop().create_future())
         self._backlog.add_append(append)
         self._wake.set()
         return await append.future

