@@ -15,6 +15,7 @@ from tests.harness.postgres_database import (
 from tests.harness.shelf import Shelf, StandingClock
 from tests.harness.world import Faults
 from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.ops import SystemClock
 from webhooks_server.storage.memory import open_memory
 from webhooks_server.storage.postgres import open_postgres
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
@@ -82,3 +83,18 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[Shelf]:
     clock, index = StandingClock(), MatchIndex()
     async with open_sqlite(SqliteConfig(data_dir=tmp_path / "data"), index, clock) as opened:
         yield Shelf(opened.stores, clock, index)
+
+
+@pytest.fixture
+def database(postgres_url: ServerUrl) -> Iterator[PostgresDatabase]:
+    """An empty database of the newest PostgreSQL, with a clock that runs."""
+    with new_database(postgres_url(STORAGES[-1])) as made:
+        yield made
+
+
+@pytest.fixture
+async def postgres(database: PostgresDatabase) -> AsyncIterator[Shelf]:
+    """The PostgreSQL storage alone, for what the others have no counterpart of."""
+    index = MatchIndex()
+    async with open_postgres(database.config(), index, SystemClock(), Faults()) as stores:
+        yield Shelf(stores, StandingClock(), index)

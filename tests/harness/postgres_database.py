@@ -90,6 +90,8 @@ class PostgresDatabase:
 
     url: str
     administrator: Administrator
+    maker: Administrator
+    """Connected to another database of the same server."""
 
     def config(self, *, migrate: bool = True) -> PostgresConfig:
         return PostgresConfig(url=Secret(self.url), migrate=migrate)
@@ -112,7 +114,7 @@ def new_database(server_url: str, *, standing: bool = False) -> Iterator[Postgre
         administrator.execute(_STANDING_CLOCK)
         administrator.run(migrate_postgres(PostgresConfig(url=Secret(url.geturl()))))
     try:
-        yield PostgresDatabase(url.geturl(), administrator)
+        yield PostgresDatabase(url.geturl(), administrator, maker)
     finally:
         administrator.close()
         maker.execute(f"DROP DATABASE {name} WITH (FORCE)")

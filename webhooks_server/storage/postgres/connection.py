@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Pool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from webhooks_server.storage.postgres.config import CONNECT_SECONDS, PostgresConfig
-from webhooks_server.storage.postgres.troubles import OutcomeUnknown
+from webhooks_server.storage.postgres.troubles import CannotConnect, OutcomeUnknown
 
 Result = TypeVar("Result")
 Script = Callable[[Connection], Result]
@@ -59,12 +59,15 @@ class NamedConnection(asyncpg.Connection):
 
 async def connect(config: PostgresConfig, name: str) -> NamedConnection:
     """Open a connection that shows in pg_stat_activity under its name."""
-    connection: NamedConnection = await asyncpg.connect(
-        config.url.reveal(),
-        timeout=CONNECT_SECONDS,
-        connection_class=NamedConnection,
-        server_settings={**SETTINGS, "application_name": f"webhooks-server {name}"},
-    )
+    try:
+        connection: NamedConnection = await asyncpg.connect(
+            config.url.reveal(),
+            timeout=CONNECT_SECONDS,
+            connection_class=NamedConnection,
+            server_settings={**SETTINGS, "application_name": f"webhooks-server {name}"},
+        )
+    except asyncpg.PostgresError as error:
+        raise CannotConnect(error.sqlstate or "") from error
     connection.keep_alive()
     connection.add_log_listener(_heard)
     return connection

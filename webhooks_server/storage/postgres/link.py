@@ -35,7 +35,6 @@ class Link:
             if not isinstance(error, Exception) or trouble_of(error) is Trouble.LOST:
                 await self.drop()
             raise
-        self._failures = 0
         return result
 
     def pause(self) -> float:
@@ -60,4 +59,5 @@ class Link:
     async def _opened(self) -> AsyncConnection:
         if self._connection is None:
             self._connection = await self._engine.connect()
+            self._failures = 0
         return self._connection

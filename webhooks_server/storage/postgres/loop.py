@@ -89,8 +89,15 @@ class GroupLoop:
             for part in parts:
                 await self._settle(part)
             if not parts:
-                await self._settle_records(group)
-                group.fail(error)
+                await self._settle_alone(group, error)
+
+    async def _settle_alone(self, group: Group, error: Exception) -> None:
+        """Answer the one operation that could not be written."""
+        if trouble_of(error) in {Trouble.BUSY, Trouble.LOCKED}:
+            group.fail(StoreUnavailable())
+            return
+        await self._settle_records(group)
+        group.fail(error)
 
     async def _settle_records(self, group: Group) -> None:
         """Record what one batch holds in parts; what no database takes is quarantined (EA1)."""
@@ -145,13 +152,13 @@ class _Patience:
                 await asyncio.sleep(self._link.pause())
             case Trouble.BUSY:
                 if self._busy == _MOST_BUSY:
-                    raise StoreConflict from error
+                    raise error
                 self._busy += 1
                 pause = random.uniform(0, _BUSY_PAUSE)  # noqa: S311 - spreads, hides nothing
                 await asyncio.sleep(pause)
             case Trouble.REFUSED:
                 raise StoreUnavailable from error
-            case Trouble.FAULT:
+            case Trouble.LOCKED | Trouble.FAULT:
                 raise error
 
 

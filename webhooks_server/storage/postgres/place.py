@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from webhooks_server.domain.errors import StartError
 from webhooks_server.storage.postgres.config import PostgresConfig
-from webhooks_server.storage.postgres.troubles import code_of
+from webhooks_server.storage.postgres.troubles import CannotConnect, code_of
 
 _CAUSES = {
     "28000": "it does not let this user in",
@@ -36,7 +36,7 @@ def start_errors(place: str) -> Iterator[None]:
     """Turn errors of a database that is about to be used into StartError."""
     try:
         yield
-    except (DBAPIError, asyncpg.PostgresError) as error:
+    except (DBAPIError, asyncpg.PostgresError, CannotConnect) as error:
         code = code_of(error)
         cause = _CAUSES.get(code, f"it answers with error {code}" if code else "it went away")
         raise StartError(f"{place} cannot be used: {cause}") from error

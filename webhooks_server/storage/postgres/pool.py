@@ -135,7 +135,7 @@ def _may_work_again(error: Exception) -> bool:
     if isinstance(error, OutcomeUnknown):
         return False
     is_raced = code_of(error) == UNIQUE_VIOLATION
-    return is_raced or trouble_of(error) in {Trouble.BUSY, Trouble.LOST}
+    return is_raced or trouble_of(error) in {Trouble.BUSY, Trouble.LOCKED, Trouble.LOST}
 
 
 def _read_whole(connection: Connection, script: Script[Result]) -> Result:

@@ -24,8 +24,17 @@ class Trouble(Enum):
 
     LOST = "the connection is gone, and whether a commit happened is unknown"
     BUSY = "somebody else was in the way; the same again may work"
+    LOCKED = "somebody holds on to a row; all but who needs it can go on"
     REFUSED = "the database is there, and takes nothing now"
     FAULT = "the statement or its values are wrong"
+
+
+class CannotConnect(ConnectionError):
+    """The database let nobody in; `sqlstate` says why."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"PostgreSQL refused the connection with error {sqlstate}")
+        self.sqlstate = sqlstate
 
 
 class OutcomeUnknown(Exception):
@@ -34,7 +43,8 @@ class OutcomeUnknown(Exception):
 
 _LOST_CLASS = "08"
 _LOST = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"})
-_BUSY = frozenset({"40001", "40P01", "55P03"})
+_BUSY = frozenset({"40001", "40P01"})
+_LOCKED = "55P03"
 # Out of something, cancelled for taking too long, or a standby.
 _REFUSED_CLASSES = frozenset({"53", "58"})
 _TOOK_TOO_LONG = "57014"
@@ -55,6 +65,8 @@ def trouble_of(error: BaseException) -> Trouble:
         return Trouble.LOST
     if code in _BUSY:
         return Trouble.BUSY
+    if code == _LOCKED:
+        return Trouble.LOCKED
     if code[:2] in _REFUSED_CLASSES or code in _REFUSED:
         return Trouble.REFUSED
     return Trouble.FAULT
@@ -76,7 +88,7 @@ def store_errors() -> Iterator[None]:
         raise ServerOverloaded from error
     except (DBAPIError, OSError, OutcomeUnknown, asyncpg.PostgresError) as error:
         trouble = trouble_of(error)
-        if trouble is Trouble.BUSY or code_of(error) == UNIQUE_VIOLATION:
+        if trouble in {Trouble.BUSY, Trouble.LOCKED} or code_of(error) == UNIQUE_VIOLATION:
             raise StoreConflict from error
         if trouble is Trouble.FAULT:
             raise

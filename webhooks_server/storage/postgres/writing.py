@@ -41,7 +41,7 @@ def write_appends(
             for append, one in zip(group.appends, matched, strict=True)
         ]
         for append, one in zip(group.appends, prepared, strict=True):
-            append.attempted = one
+            append.attempted.append(one)
         if not accept(connection, prepared):
             transaction.rollback()
             return Refusal.CLASH

@@ -59,8 +59,8 @@ class Append:
     size: int
     stored: dict[EventId, Event] = field(default_factory=dict)
     prepared: Prepared | None = None
-    attempted: Prepared | None = None
-    """What was written of it last, where it is not known whether that was committed."""
+    attempted: list[Prepared] = field(default_factory=list)
+    """What was written of it, where it may be unknown whether that was committed."""
 
     @property
     def keys(self) -> Sequence[tuple[TenantId, EventId]]:
@@ -76,10 +76,10 @@ class Append:
     def learn(self, stored: Mapping[EventId, tuple[Event, bytes]]) -> None:
         """Take note of those of its events that exist; answer it where that is all or an error."""
         self.prepared = None
-        attempted = self.attempted
-        if attempted is not None and _holds(stored, attempted):
-            self._answer_all(attempted.accepted)
-            return
+        for attempted in self.attempted:
+            if _holds(stored, attempted):
+                self._answer_all(attempted.accepted)
+                return
         for event, (known, known_digest) in stored.items():
             _, digest = self.fresh.pop(event)
             if digest != known_digest:
