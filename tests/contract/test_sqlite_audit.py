@@ -210,11 +210,18 @@ def long_read(shelf: Shelf, what: str) -> Awaitable[object]:
 
 @pytest.mark.parametrize("what", ["audit", "backup"])
 async def test_a_second_long_read_is_refused(sqlite: Shelf, what: str) -> None:
-    first = asyncio.ensure_future(sqlite.stores.control.audit(None))
-    await asyncio.sleep(0)
-    with pytest.raises(ServerOverloaded, match="runs already"):
-        await long_read(sqlite, what)
-    await first
+    refused: list[str] = []
+    # On a busy machine the first may have ended before the second is asked for.
+    for _ in range(20):
+        first = asyncio.ensure_future(sqlite.stores.control.audit(None))
+        await asyncio.sleep(0)
+        try:
+            await long_read(sqlite, what)
+        except ServerOverloaded as error:
+            refused.append(str(error))
+        await first
+    assert refused
+    assert all("runs already" in message for message in refused)
     await long_read(sqlite, what)
 
 
