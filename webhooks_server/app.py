@@ -5,10 +5,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from webhooks_server import __version__
 from webhooks_server.domain.errors import InvalidSettings
@@ -17,18 +16,16 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.engine import RunningEngine, run_engine
 from webhooks_server.ops import LogConfig, LogTelemetry, SystemClock, configure_logs
 from webhooks_server.ops.welcome import next_steps
+from webhooks_server.ports import Clock, Stores, Telemetry
 from webhooks_server.relay.http import open_relay
 from webhooks_server.rpc.server import RunningServer, ServerInfo, open_server
 from webhooks_server.services import build_services
 from webhooks_server.settings import Settings
 from webhooks_server.storage.sql import open_sqlite
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 FILES_BESIDE_REQUESTS = 256
 INTERRUPTED = 130
-FEATURES = ("sqlite", "relay")
+FEATURES = ("relay",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +63,15 @@ class Grace:
         return self._left if self._end is None else max(0.0, self._end - self._clock.monotonic())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Stores, what they are kept in, and whom to tell where this process listens."""
+
+    stores: Stores
+    kind: str
+    announce: Callable[[str], None]
+
+
 def run(settings: Settings) -> int:
     """Run a server until it is told to stop; returns the exit status."""
     raise_file_limit(settings.slots)
@@ -101,9 +107,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
     index = MatchIndex()
     engine_name = f"engine-{ids.uid().hex()}"
     async with AsyncExitStack() as rooms:
-        storage = await rooms.enter_async_context(
-            open_sqlite(settings.sqlite_config(), index, clock)
-        )
+        storage = await rooms.enter_async_context(open_storage(settings, index, clock, telemetry))
         relay = await rooms.enter_async_context(open_relay(settings.relay_config(), clock))
         engine = await rooms.enter_async_context(
             run_engine(
@@ -125,16 +129,33 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
             version=__version__,
             server_id=engine_name,
             start_time=clock.wall(),
-            features=FEATURES,
+            features=(storage.kind, *FEATURES),
         )
         server = await rooms.enter_async_context(
             open_server(settings.server_config(), services, info, telemetry)
         )
-        storage.lock.announce(server.address)
+        storage.announce(server.address)
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         yield Running(server=server, engine=engine, telemetry=telemetry, grace=grace)
+
+
+@asynccontextmanager
+async def open_storage(
+    settings: Settings, index: MatchIndex, clock: Clock, telemetry: Telemetry
+) -> AsyncIterator[Storage]:
+    """Open the storage that the settings name; only its driver is imported."""
+    config = settings.postgres_config()
+    if config is None:
+        async with open_sqlite(settings.sqlite_config(), index, clock) as opened:
+            announce = opened.lock.announce
+            yield Storage(stores=opened.stores, kind="sqlite", announce=announce)
+        return
+    from webhooks_server.storage.postgres import open_postgres  # noqa: PLC0415
+
+    async with open_postgres(config, index, clock, telemetry) as stores:
+        yield Storage(stores=stores, kind="postgresql", announce=lambda _: None)
 
 
 def raise_file_limit(slots: int) -> None:
@@ -166,7 +187,7 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if sys.platform == "win32":
         return None
     import uvloop  # noqa: PLC0415 - does not exist everywhere

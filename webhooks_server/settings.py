@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from webhooks_server import __version__
 from webhooks_server.domain.addresses import is_loopback, split_address
 from webhooks_server.domain.bounds import LARGEST_PAYLOAD_SETTING, MAX_PAYLOAD_BYTES
 from webhooks_server.domain.errors import InvalidSettings
+from webhooks_server.domain.secrets import Secret
 from webhooks_server.domain.target_url import UrlPolicy
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from webhooks_server.relay.http import RelayConfig
     from webhooks_server.rpc.server import ServerConfig
     from webhooks_server.services import ServicesConfig
+    from webhooks_server.storage.postgres import PostgresConfig
     from webhooks_server.storage.sql import SqliteConfig
 
 PREFIX = "WEBHOOKS_"
@@ -113,6 +115,10 @@ class Settings(_Environment):
         default=Path("data"),
         description="The directory of the database. One server owns it at a time.",
     )
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="The PostgreSQL database, postgresql://user:password@host/name; or SQLite.",
+    )
     profile: Literal["auto", "development", "production"] = Field(
         default="auto",
         description="What subscriptions may target. development: http and https, this machine too."
@@ -179,6 +185,9 @@ class Settings(_Environment):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        url = self.database_url.get_secret_value()
+        if url and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError(f"{variable('database_url')} must begin with postgresql://")
         if is_loopback(self.listen):
             return self
         if not self.plaintext:
@@ -204,9 +213,8 @@ class Settings(_Environment):
     @property
     def logs_json(self) -> bool:
         """Whether log lines are JSON."""
-        if self.log_format == "auto":
-            return not self.is_development
-        return self.log_format == "json"
+        is_json = {"json": True, "console": False, "auto": not self.is_development}
+        return is_json[self.log_format]
 
     @property
     def url_policy(self) -> UrlPolicy:
@@ -219,10 +227,17 @@ class Settings(_Environment):
     # The components are imported where a server is built: `publish` needs none of their libraries.
 
     def sqlite_config(self) -> "SqliteConfig":
-        """Build the configuration of the storage."""
+        """Build the configuration of the storage where it is SQLite."""
         from webhooks_server.storage.sql import SqliteConfig  # noqa: PLC0415
 
         return SqliteConfig(data_dir=self.data_dir, migrate=self.migrate)
+
+    def postgres_config(self) -> "PostgresConfig | None":
+        """Build the configuration of the storage where it is PostgreSQL."""
+        from webhooks_server.storage.postgres.config import PostgresConfig  # noqa: PLC0415
+
+        url = Secret(self.database_url.get_secret_value())
+        return PostgresConfig(url=url, migrate=self.migrate) if url.reveal() else None
 
     def relay_config(self) -> "RelayConfig":
         """Build the configuration of the relay."""

@@ -1,17 +1,13 @@
 """One suite over every storage: what a test asks of `shelf`, all of them must do."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.postgres_database import (
-    STORAGES,
-    PostgresDatabase,
-    new_database,
-    server_url_of,
-)
+from tests.harness.postgres_database import STORAGES, PostgresDatabase
+from tests.harness.postgres_fixtures import Databases, database, postgres_url, standing_database
 from tests.harness.shelf import Shelf, StandingClock
 from tests.harness.world import Faults
 from webhooks_server.domain.match_index import MatchIndex
@@ -20,42 +16,14 @@ from webhooks_server.storage.memory import open_memory
 from webhooks_server.storage.postgres import open_postgres
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
 
-ServerUrl = Callable[[str], str]
-Databases = Callable[[str], PostgresDatabase]
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[ServerUrl]:
-    """The URL of the PostgreSQL server of a storage, started when it is first asked for."""
-    urls: dict[str, str] = {}
-    with contextlib.ExitStack() as stack:
-
-        def url_of(storage: str) -> str:
-            if storage not in urls:
-                urls[storage] = stack.enter_context(server_url_of(storage))
-            return urls[storage]
-
-        yield url_of
-
-
-@pytest.fixture(scope="session")
-def standing_database(postgres_url: ServerUrl) -> Iterator[Databases]:
-    """The database of a storage that all tests share, each after the other."""
-    databases: dict[str, PostgresDatabase] = {}
-    with contextlib.ExitStack() as stack:
-
-        def database_of(storage: str) -> PostgresDatabase:
-            if storage not in databases:
-                made = new_database(postgres_url(storage), standing=True)
-                databases[storage] = stack.enter_context(made)
-            return databases[storage]
-
-        yield database_of
+__all__ = ["database", "postgres_url", "shelf", "sqlite", "standing_database"]
 
 
 @pytest.fixture(params=["memory", "sqlite", *STORAGES])
 async def shelf(
-    request: pytest.FixtureRequest, tmp_path: Path, standing_database: Databases
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    standing_database: Databases,
 ) -> AsyncIterator[Shelf]:
     """The stores of each storage in turn, audited when the test is over."""
     clock, index = StandingClock(), MatchIndex()
@@ -83,13 +51,6 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[Shelf]:
     clock, index = StandingClock(), MatchIndex()
     async with open_sqlite(SqliteConfig(data_dir=tmp_path / "data"), index, clock) as opened:
         yield Shelf(opened.stores, clock, index)
-
-
-@pytest.fixture
-def database(postgres_url: ServerUrl) -> Iterator[PostgresDatabase]:
-    """An empty database of the newest PostgreSQL, with a clock that runs."""
-    with new_database(postgres_url(STORAGES[-1])) as made:
-        yield made
 
 
 @pytest.fixture

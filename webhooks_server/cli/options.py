@@ -1,11 +1,15 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
+from pydantic import SecretStr
 
 from webhooks_server.settings import ClientSettings, Settings
+
+if TYPE_CHECKING:
+    from webhooks_server.storage.postgres import PostgresConfig
 
 _SETTINGS = Group(
     "Settings",
@@ -18,6 +22,10 @@ ClientOptions = Annotated[ClientSettings | None, Parameter(name="*", group=_SETT
 DataDirOption = Annotated[
     Path | None, Parameter(group=_SETTINGS, help="The directory of the database; ./data if unset.")
 ]
+DatabaseUrlOption = Annotated[
+    str | None,
+    Parameter(group=_SETTINGS, help="The PostgreSQL database; if unset, the data directory's."),
+]
 TenantOption = Annotated[str, Parameter(help="Whose subscriptions and events.")]
 JsonOption = Annotated[
     bool,
@@ -25,6 +33,11 @@ JsonOption = Annotated[
         name="--json", negative="", show_default=False, help="Print JSON, for other programs."
     ),
 ]
+
+
+def database(url: str | None) -> "PostgresConfig | None":
+    """Return the PostgreSQL database that is meant; None where it is a data directory's."""
+    return (Settings() if url is None else Settings(database_url=SecretStr(url))).postgres_config()
 
 
 def data_directory(given: Path | None) -> Path:

@@ -1,5 +1,6 @@
 """What a database is called in messages, and what goes wrong before it can be used."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -21,11 +22,15 @@ _CAUSES = {
     # What a pooler says to settings that it does not know.
     "08P01": "it refuses the settings of a connection; give the server's own address, no pooler's",
 }
+_NO_URL = "the database URL is not one of PostgreSQL"
 
 
 def place_of(config: PostgresConfig) -> str:
     """Return what the database is called in messages, without user and password."""
-    parts = urlsplit(config.url.reveal())
+    try:
+        parts = urlsplit(config.url.reveal())
+    except ValueError as error:
+        raise StartError(_NO_URL) from error
     asked = parse_qs(parts.query)
     host = parts.netloc.rpartition("@")[2] or ",".join(asked.get("host", ["localhost"]))
     return f"PostgreSQL at {host}{parts.path}"
@@ -42,7 +47,7 @@ def start_errors(place: str) -> Iterator[None]:
         raise StartError(f"{place} cannot be used: {cause}") from error
     except (asyncpg.InterfaceError, ValueError) as error:
         # Its words may hold the URL, and that a password.
-        raise StartError("the database URL is not one of PostgreSQL") from error
+        raise StartError(_NO_URL) from error
     except OSError as error:
-        reason = error.strerror or "it does not answer"
+        reason = os.strerror(error.errno) if error.errno else "it does not answer"
         raise StartError(f"{place} cannot be reached: {reason}") from error

@@ -35,10 +35,12 @@ WHERE oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
     END
 ORDER BY relname LIMIT 1
 """
+_IS_NEW = "SELECT to_regclass('alembic_version') IS NULL"
 _MISSING = """
 SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL ORDER BY name LIMIT 1
 """
 _SCHEMA_NAMES = [*metadata.tables, "event_numbers", "delivery_numbers"]
+_WRITTEN_NAMES = [name for name in _SCHEMA_NAMES if name != alembic_version.name]
 
 
 async def prepare_database(config: PostgresConfig) -> None:
@@ -114,7 +116,9 @@ def _bring_up_to_date(connection: Connection) -> None:
         for setting in _PATIENT:
             connection.exec_driver_sql(setting)
         connection.exec_driver_sql("SELECT pg_advisory_lock($1)", (_LOCK,))
-        is_new = connection.exec_driver_sql("SELECT to_regclass('control') IS NULL").scalar_one()
+    # In another transaction: this one knows only what was there when it began to wait.
+    with connection.begin():
+        is_new = connection.exec_driver_sql(_IS_NEW).scalar_one()
         now = database_now(connection)
     if not is_new:
         upgrade(connection, now)
@@ -126,10 +130,9 @@ def _bring_up_to_date(connection: Connection) -> None:
 
 
 def _check_complete(connection: Connection, place: str) -> None:
-    names = (_SCHEMA_NAMES,)
     with connection.begin():
-        missing = connection.exec_driver_sql(_MISSING, names).scalar()
-        forbidden = connection.exec_driver_sql(_WITHOUT_RIGHTS, names).scalar()
+        missing = connection.exec_driver_sql(_MISSING, (_SCHEMA_NAMES,)).scalar()
+        forbidden = connection.exec_driver_sql(_WITHOUT_RIGHTS, (_WRITTEN_NAMES,)).scalar()
     if missing:
         raise SchemaMismatch(f"{place} is damaged: it lacks {missing}; restore a backup")
     if forbidden:
