@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.postgres_database import STORAGES
+from tests.harness.postgres_fixtures import Databases
 from tests.harness.shelf import Shelf, StandingClock
+from tests.harness.world import Faults
 from webhooks_server.domain.delivery import DeliveryState, FirstDelivery, Reason, Trigger
 from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
@@ -17,6 +20,7 @@ from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.services.events import Events
 from webhooks_server.storage.memory import open_memory
+from webhooks_server.storage.postgres import open_postgres
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
 
 CROWD = 1004
@@ -40,9 +44,12 @@ async def crowded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[
         return data, await many(Shelf(opened.stores, clock, index), CROWD)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", *STORAGES])
 async def crowd(
-    request: pytest.FixtureRequest, tmp_path: Path, crowded: tuple[Path, list[Subscription]]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    crowded: tuple[Path, list[Subscription]],
+    standing_database: Databases,
 ) -> AsyncIterator[Crowd]:
     """The stores of each storage in turn, with more subscriptions than one step takes."""
     clock, index = StandingClock(), MatchIndex()
@@ -51,6 +58,15 @@ async def crowd(
             stores = await stack.enter_async_context(open_memory(index, clock))
             shelf = Shelf(stores, clock, index)
             subscribers = await many(shelf, CROWD)
+        elif request.param in STORAGES:
+            data, subscribers = crowded
+            database = standing_database(request.param)
+            clock = database.standing_clock()
+            database.copy_subscriptions(data / "webhooks.db")
+            stores = await stack.enter_async_context(
+                open_postgres(database.config(), index, clock, Faults())
+            )
+            shelf = Shelf(stores, clock, index)
         else:
             data, subscribers = crowded
             shutil.copytree(data, tmp_path / "data")

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import os
 import secrets
+import sqlite3
 import threading
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -60,6 +62,10 @@ class Administrator:
     def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self.run(self._connection.fetch(query, *arguments))]
 
+    def copy(self, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+        copying = self._connection.copy_records_to_table(table, records=rows, columns=columns)
+        self.run(copying)
+
     def close(self) -> None:
         self.run(self._connection.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -95,6 +101,16 @@ class PostgresDatabase:
 
     def config(self, *, migrate: bool = True) -> PostgresConfig:
         return PostgresConfig(url=Secret(self.url), migrate=migrate)
+
+    def copy_subscriptions(self, file: Path) -> None:
+        """Take over the subscriptions of a SQLite file: the tables are the same."""
+        with contextlib.closing(sqlite3.connect(file)) as source:
+            for table in ("subscriptions", "subscription_patterns"):
+                rows = source.execute(f"SELECT * FROM {table}")  # noqa: S608
+                columns = [column[0] for column in rows.description]
+                self.administrator.copy(table, columns, rows.fetchall())
+            (version,) = source.execute("SELECT version FROM control").fetchone()
+        self.administrator.execute("UPDATE control SET version = $1", version)
 
     def standing_clock(self) -> DatabaseClock:
         """Empty all tables of the stores, and stop the database's clock."""
