@@ -162,3 +162,17 @@ async def test_records_and_appends_at_the_same_time(shelf: Shelf) -> None:
     )
     assert {one.state for one in recorded} == {SUCCEEDED}
     assert len({answer[0].event.seq for answer in accepted}) == 32
+
+
+@pytest.mark.parametrize("unfit", ["a\0b", "a\ud800b"])
+async def test_what_a_receiver_says_never_keeps_an_attempt_off_the_record(
+    shelf: Shelf, unfit: str
+) -> None:
+    """EA3: it comes from outside, and no database can be asked to hold it as it is."""
+    subscriber, (row,) = await shelf.lane()
+    attempt = replace(ATTEMPT, error_message=unfit, response_headers={"Server": unfit})
+    recorded = await shelf.record(subscriber, row, attempt=attempt)
+    assert recorded.state is SUCCEEDED
+    shown = await shelf.shown(subscriber, row)
+    assert shown.last_attempt is not None
+    assert shown.last_attempt.error_message.startswith("a")

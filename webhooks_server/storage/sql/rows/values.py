@@ -19,7 +19,7 @@ def pack_pairs(pairs: Mapping[str, str]) -> str:
     if pairs and text.count("\n") != 2 * len(pairs) - 1:
         # No header may hold a line break; whoever sends one anyway must not break the record.
         text = "\n".join(one.replace("\n", " ") for one in chain.from_iterable(pairs.items()))
-    return text if text.isascii() else storable(text)
+    return text if text.isascii() and "\0" not in text else storable(text)
 
 
 def unpack_pairs(text: str) -> dict[str, str]:
@@ -29,8 +29,8 @@ def unpack_pairs(text: str) -> dict[str, str]:
 
 
 def storable(text: str) -> str:
-    """Return a text with lone surrogates spelt out: one would fail the statement for all rows."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return a text with lone surrogates and NUL spelt out, which no column of text may hold."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def compact(value: object) -> str:
