@@ -76,7 +76,7 @@ fmt: $(SETUP) ## Format the code and the contract
 
 lock: $(GENERATE) ## Renew requirements/*.lock to the newest allowed versions
 	cd requirements && $(call compile,../pyproject.toml,runtime)
-	cd requirements && $(call compile,-c runtime.lock ../pyproject.toml dev.in,dev)
+	cd requirements && $(call compile,-c runtime.lock --extra otel ../pyproject.toml dev.in,dev)
 	cd requirements && $(call compile,grpcurl.in,grpcurl)
 	cd requirements && $(call compile,generate.in,generate)
 
