@@ -13,6 +13,7 @@ from webhooks_server.domain.errors import (
     SchemaMismatch,
     StartError,
 )
+from webhooks_server.domain.ids import Version
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.storage.sql import (
     SqliteConfig,
@@ -23,12 +24,24 @@ from webhooks_server.storage.sql import (
 from webhooks_server.storage.sql.schema import REVISIONS
 
 
-def schema_of(data_dir: Path) -> list[tuple[str, str]]:
+def schema_of(data_dir: Path) -> list[tuple[object, ...]]:
+    """Everything about columns and indexes but the order of columns: what is added comes last."""
     connection = sqlite3.connect(data_dir / "webhooks.db")
-    query = "SELECT name, sql FROM sqlite_master WHERE name <> 'alembic_version' ORDER BY name"
-    rows = connection.execute(query).fetchall()
+    tables = "sqlite_master AS t WHERE t.type = 'table' AND t.name <> 'alembic_version'"
+    columns = connection.execute(
+        'SELECT t.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden'
+        f" FROM pragma_table_xinfo(t.name) AS c, {tables} ORDER BY t.name, c.name"
+    ).fetchall()
+    indexes = connection.execute(
+        'SELECT t.name, i.name, i."unique", i.origin, i.partial, c.seqno, c.name, c."desc"'
+        f" FROM pragma_index_list(t.name) AS i, pragma_index_xinfo(i.name) AS c, {tables}"
+        " ORDER BY t.name, i.name, c.seqno"
+    ).fetchall()
+    others = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE type <> 'table' ORDER BY name"
+    ).fetchall()
     connection.close()
-    return rows
+    return [*columns, *indexes, *others]
 
 
 def make_older(data_dir: Path) -> None:
@@ -63,7 +76,7 @@ async def test_the_schema_equals_all_migrations(tmp_path: Path) -> None:
     make_older(tmp_path / "migrated")
     await start(tmp_path / "migrated")
     assert schema_of(tmp_path / "new") == schema_of(tmp_path / "migrated")
-    assert len(schema_of(tmp_path / "new")) > 20
+    assert len(schema_of(tmp_path / "new")) > 100
 
 
 async def test_migrations_bring_the_rows_that_a_new_database_has(tmp_path: Path) -> None:
@@ -93,3 +106,17 @@ async def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> N
     with pytest.raises(StartError, match="is as it was"):
         await start(tmp_path)
     assert schema_of(tmp_path) == before
+
+
+async def test_subscriptions_of_the_first_schema_have_no_limit_and_do_not_fail(
+    tmp_path: Path,
+) -> None:
+    async with open_sqlite(SqliteConfig(data_dir=tmp_path), MatchIndex(), StandingClock()) as one:
+        made = await Shelf(one.stores, StandingClock(), MatchIndex()).subscribe("old")
+    for column in ("max_requests_per_minute", "failing", "breaker_time"):
+        run_sql(tmp_path, f"ALTER TABLE subscriptions DROP COLUMN {column}")
+    run_sql(tmp_path, "UPDATE alembic_version SET version_num = '0001'")
+    async with open_sqlite(SqliteConfig(data_dir=tmp_path), MatchIndex(), StandingClock()) as one:
+        assert await one.stores.subscriptions.get(made.tenant, made.id) == made
+        (entry,) = (await one.stores.subscriptions.changes(Version(0))).entries
+    assert (entry.max_requests_per_minute, entry.failing) == (0, 0)

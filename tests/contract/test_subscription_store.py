@@ -46,6 +46,7 @@ EVERYTHING = subscription(
         secret_headers={"Authorization": Secret("Bearer b")},
         timeout=Micros(3_000_000),
         max_in_flight=7,
+        max_requests_per_minute=8,
         previous_secret=Secret("whsec_before"),
         previous_secret_expire_time=Instant(START + DAY),
     ),

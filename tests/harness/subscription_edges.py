@@ -162,6 +162,16 @@ EDGES: Mapping[str, tuple[str, pb.Subscription, pb.Subscription]] = {
         pb.Subscription(config=Config(max_in_flight=256)),
         pb.Subscription(config=Config(max_in_flight=257)),
     ),
+    "1 request per minute": (
+        "config.max_requests_per_minute",
+        pb.Subscription(config=Config(max_requests_per_minute=1)),
+        pb.Subscription(config=Config(max_requests_per_minute=-1)),
+    ),
+    "1,000,000 requests per minute": (
+        "config.max_requests_per_minute",
+        pb.Subscription(config=Config(max_requests_per_minute=1_000_000)),
+        pb.Subscription(config=Config(max_requests_per_minute=1_000_001)),
+    ),
     "a secret of 24 bytes": (
         "config.secret",
         pb.Subscription(config=Config(secret=secret_of(24))),

@@ -35,6 +35,7 @@ async def full(served: Served) -> pb.Subscription:
             secret_headers={"X-Secret": "old"},
             timeout=Duration(seconds=5),
             max_in_flight=5,
+            max_requests_per_minute=5,
         ),
     )
     answer = await served.subscriptions.CreateSubscription(

@@ -98,7 +98,6 @@ async def test_a_header_given_twice_is_refused(shared: Served) -> None:
         pb.Subscription(ordered=True),
         pb.Subscription(filter="a = 1"),
         pb.Subscription(config=Config(insecure_ssl=True)),
-        pb.Subscription(config=Config(max_requests_per_minute=1)),
         pb.Subscription(config=Config(payload_format=pb.PAYLOAD_FORMAT_ENVELOPE)),
         pb.Subscription(config=Config(payload_format=pb.PAYLOAD_FORMAT_CLOUDEVENTS_BINARY)),
         pb.Subscription(config=Config(verification_mode=pb.VERIFICATION_MODE_OPTIONS_HANDSHAKE)),

@@ -68,6 +68,7 @@ async def test_every_field_is_kept(served: Served) -> None:
             secret_headers={"Authorization": "Bearer canary", "X-Key": "k"},
             timeout=Duration(seconds=2, nanos=500_000_000),
             max_in_flight=3,
+            max_requests_per_minute=90,
         ),
     )
     answer = await served.subscriptions.CreateSubscription(
@@ -83,6 +84,7 @@ async def test_every_field_is_kept(served: Served) -> None:
     assert not made.config.secret_headers
     assert list(made.config.secret_header_names) == ["Authorization", "X-Key"]
     assert made.config.timeout == wanted.config.timeout
+    assert made.config.max_requests_per_minute == 90
     assert list(made.config.signature_schemes) == [pb.SIGNATURE_SCHEME_HUB_SHA256]
     assert "canary" not in str(made)
 

@@ -24,6 +24,7 @@ POPULATED = {
     "annotations": pb.Subscription(annotations={"new": ""}),
     "config.url": pb.Subscription(config=Config(url=f"{URL}/new")),
     "config.max_in_flight": pb.Subscription(config=Config(max_in_flight=7)),
+    "config.max_requests_per_minute": pb.Subscription(config=Config(max_requests_per_minute=7)),
     "config.timeout": pb.Subscription(config=Config(timeout=Duration(seconds=7))),
     "config.headers": pb.Subscription(config=Config(headers={"X-New": "2"})),
     "config.secret_header_names": pb.Subscription(config=Config(secret_headers={"X-New": "2"})),
@@ -60,6 +61,7 @@ async def test_without_a_mask_what_is_populated_changes_and_nothing_else(
         ("config.secret_headers", {"config.secret_header_names"}),
         ("config.timeout", {"config.timeout"}),
         ("config.max_in_flight", {"config.max_in_flight"}),
+        ("config.max_requests_per_minute", {"config.max_requests_per_minute"}),
         ("config.signature_schemes", {"config.signature_schemes"}),
         ("retry_policy.max_backoff", {"retry_policy.max_backoff"}),
         (

@@ -161,7 +161,6 @@ UNSUPPORTED = {
     "filter",
     "config.insecure_ssl",
     "config.payload_format",
-    "config.max_requests_per_minute",
     "config.verification_mode",
 }
 

@@ -38,6 +38,7 @@ OTHER = SubscriptionDraft(
     secret_headers={"X-Secret": Secret("other")},
     timeout=Micros(2_000_000),
     max_in_flight=2,
+    max_requests_per_minute=3,
     retry_policy=RetryPolicy(
         max_attempts=2,
         initial_backoff=Micros(2),

@@ -83,6 +83,7 @@ class SubscriptionConfig:
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
     timeout: Micros = DEFAULT_TIMEOUT
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    max_requests_per_minute: int = 0
     previous_secret: Secret | None = None
     previous_secret_expire_time: Instant | None = None
 
@@ -155,7 +156,11 @@ def held_reason(state: State, *, deleted: bool) -> str:
 
 @value
 class IndexEntry:
-    """What the match index and the lanes need to know of a subscription."""
+    """What the match index and the lanes need to know of a subscription.
+
+    With `max_requests_per_minute` 0 there is no such limit. `failing` is the level that its lane
+    had when it was last on record (domain.breaker).
+    """
 
     number: SubscriptionNumber
     tenant: TenantId
@@ -167,6 +172,8 @@ class IndexEntry:
     patterns: tuple[str, ...]
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     max_age: Micros | None = None
+    max_requests_per_minute: int = 0
+    failing: int = 0
 
 
 @value

@@ -61,6 +61,7 @@ def read_draft(
         secret_headers={name: Secret(value) for name, value in config.secret_headers.items()},
         timeout=timeout,
         max_in_flight=config.max_in_flight or DEFAULT_MAX_IN_FLIGHT,
+        max_requests_per_minute=config.max_requests_per_minute,
         retry_policy=_read_policy(message.retry_policy, violations),
         annotations=dict(message.annotations),
         unreadable=violations.found(),
@@ -173,7 +174,6 @@ def _refuse_unsupported(message: pb.Subscription, violations: Violations) -> Non
         "ordered": message.ordered,
         "filter": message.filter,
         "config.insecure_ssl": config.insecure_ssl,
-        "config.max_requests_per_minute": config.max_requests_per_minute,
         "config.payload_format": config.payload_format not in _NO_FORMATS,
         "config.verification_mode": config.verification_mode not in _NO_VERIFICATION,
     }
@@ -193,6 +193,7 @@ def _config_message(config: SubscriptionConfig) -> pb.SubscriptionConfig:
         secret_header_names=sorted(config.secret_headers),
         timeout=duration(config.timeout),
         max_in_flight=config.max_in_flight,
+        max_requests_per_minute=config.max_requests_per_minute,
         previous_secret_expire_time=optional_timestamp(config.previous_secret_expire_time),
         verification_mode=pb.VERIFICATION_MODE_NONE,
     )

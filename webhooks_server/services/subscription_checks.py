@@ -61,6 +61,11 @@ def _check_config(config: SubscriptionConfig, violations: Violations) -> None:
             f"{path}.max_in_flight",
             f"must be 1 to {bounds.MAX_MAX_IN_FLIGHT}, or 0 for the default",
         )
+    if not 0 <= config.max_requests_per_minute <= bounds.MAX_REQUESTS_PER_MINUTE:
+        violations.add(
+            f"{path}.max_requests_per_minute",
+            f"must be 1 to {bounds.MAX_REQUESTS_PER_MINUTE}, or 0 for no limit",
+        )
 
 
 def _check_headers(headers: Mapping[str, str], path: str, violations: Violations) -> None:

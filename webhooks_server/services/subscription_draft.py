@@ -23,7 +23,7 @@ SECRET_HEADERS_PATH = "config.secret_headers"  # noqa: S105
 PATHS = frozenset(
     "display_name events active annotations"
     " config.url config.content_type config.signature_schemes config.headers"
-    " config.timeout config.max_in_flight"
+    " config.timeout config.max_in_flight config.max_requests_per_minute"
     " retry_policy.max_attempts retry_policy.initial_backoff retry_policy.max_backoff"
     " retry_policy.backoff_multiplier retry_policy.max_age"
     " retry_policy.client_error_policy".split()
@@ -54,6 +54,7 @@ class SubscriptionDraft:
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
     timeout: Micros = DEFAULT_TIMEOUT
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    max_requests_per_minute: int = 0
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     annotations: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Violation, ...] = ()
@@ -84,6 +85,7 @@ def new_subscription(
             secret_headers=draft.secret_headers,
             timeout=draft.timeout,
             max_in_flight=draft.max_in_flight,
+            max_requests_per_minute=draft.max_requests_per_minute,
         ),
         retry_policy=draft.retry_policy,
         annotations=draft.annotations,
@@ -149,6 +151,11 @@ def _merged_config(
         secret_headers=pick(SECRET_HEADERS_PATH, draft.secret_headers, current.secret_headers),
         timeout=pick("config.timeout", draft.timeout, current.timeout),
         max_in_flight=pick("config.max_in_flight", draft.max_in_flight, current.max_in_flight),
+        max_requests_per_minute=pick(
+            "config.max_requests_per_minute",
+            draft.max_requests_per_minute,
+            current.max_requests_per_minute,
+        ),
     )
 
 

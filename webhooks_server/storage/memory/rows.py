@@ -187,4 +187,5 @@ def index_entry(subscription: Subscription) -> IndexEntry:
         patterns=subscription.events,
         max_in_flight=subscription.config.max_in_flight,
         max_age=subscription.retry_policy.max_age,
+        max_requests_per_minute=subscription.config.max_requests_per_minute,
     )

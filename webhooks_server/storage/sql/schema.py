@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All schema revisions, the oldest first."""
 
 metadata = MetaData()
@@ -145,6 +145,11 @@ subscriptions = Table(
     _text("creator"),
     _time("create_time"),
     _time("update_time"),
+    Column("max_requests_per_minute", Integer, nullable=False, server_default=text("0")),
+    # What the lane's owner keeps beside the subscription, without a version of its own: how badly
+    # the receiver fails (domain.breaker), and until when nothing is sent to it for that (EC9).
+    _small("failing"),
+    Column("breaker_time", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "id"),
     Index("subscriptions_by_version", "version"),
     Index("subscriptions_by_tenant", "tenant", "number"),

@@ -33,6 +33,8 @@ ENTRY_COLUMNS = (
     subscriptions.c.events,
     subscriptions.c.max_in_flight,
     subscriptions.c.retry_policy,
+    subscriptions.c.max_requests_per_minute,
+    subscriptions.c.failing,
 )
 PAUSE_COLUMNS = (relay_pauses.c.tenant, relay_pauses.c.reason, relay_pauses.c.pause_time)
 
@@ -70,6 +72,7 @@ def subscription_values(subscription: Subscription) -> dict[str, Value]:
         ),
         "timeout": config.timeout,
         "max_in_flight": config.max_in_flight,
+        "max_requests_per_minute": config.max_requests_per_minute,
         "events": compact(list(subscription.events)),
         "display_name": subscription.display_name,
         "active": int(subscription.active),
@@ -113,7 +116,7 @@ def subscription_of(row: Columns) -> Subscription:
 def entry_of(row: Sequence[Any]) -> IndexEntry:
     """Return what the match index keeps of a row of ENTRY_COLUMNS."""
     number, tenant, subscription, partition, version, state, deleted, *wishes = row
-    patterns, max_in_flight, policy = wishes
+    patterns, max_in_flight, policy, max_requests_per_minute, failing = wishes
     return IndexEntry(
         number=SubscriptionNumber(number),
         tenant=TenantId(tenant),
@@ -125,6 +128,8 @@ def entry_of(row: Sequence[Any]) -> IndexEntry:
         patterns=tuple(json.loads(patterns)),
         max_in_flight=max_in_flight,
         max_age=json.loads(policy).get("max_age"),
+        max_requests_per_minute=max_requests_per_minute,
+        failing=failing,
     )
 
 
@@ -148,6 +153,8 @@ def _config_of(row: Columns) -> SubscriptionConfig:
         secret_headers={name: Secret(value) for name, value in hidden.items()},
         timeout=Micros(row["timeout"]),
         max_in_flight=row["max_in_flight"],
+        # An answer that was remembered before there was such a limit does not have it.
+        max_requests_per_minute=row.get("max_requests_per_minute", 0),
         previous_secret=None if previous is None else Secret(previous),
         previous_secret_expire_time=None if expire_time is None else Instant(expire_time),
     )
