@@ -27,14 +27,15 @@ from webhooks_server.storage.sql.schema import REVISIONS
 def schema_of(data_dir: Path) -> list[tuple[object, ...]]:
     """Everything about columns and indexes but the order of columns: what is added comes last."""
     connection = sqlite3.connect(data_dir / "webhooks.db")
-    tables = "sqlite_master AS t WHERE t.type = 'table' AND t.name <> 'alembic_version'"
     columns = connection.execute(
         'SELECT t.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden'
-        f" FROM pragma_table_xinfo(t.name) AS c, {tables} ORDER BY t.name, c.name"
+        " FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c"
+        " WHERE t.type = 'table' AND t.name <> 'alembic_version' ORDER BY t.name, c.name"
     ).fetchall()
     indexes = connection.execute(
         'SELECT t.name, i.name, i."unique", i.origin, i.partial, c.seqno, c.name, c."desc"'
-        f" FROM pragma_index_list(t.name) AS i, pragma_index_xinfo(i.name) AS c, {tables}"
+        " FROM sqlite_master AS t, pragma_index_list(t.name) AS i, pragma_index_xinfo(i.name) AS c"
+        " WHERE t.type = 'table' AND t.name <> 'alembic_version'"
         " ORDER BY t.name, i.name, c.seqno"
     ).fetchall()
     others = connection.execute(
