@@ -3,6 +3,7 @@
 from webhooks_server.domain.values import value
 
 _SECONDS_PER_MINUTE = 60.0
+_ROUNDING = 1e-6
 BURST_SECONDS = 1.0
 """What a bucket holds: so many seconds' worth of requests, and one at least."""
 
@@ -30,7 +31,7 @@ class Rate:
 def per_minute(requests: int) -> Rate:
     """Return the rate of so many requests a minute."""
     interval = _SECONDS_PER_MINUTE / requests
-    return Rate(interval=interval, slack=max(0.0, BURST_SECONDS - interval))
+    return Rate(interval=interval, slack=max(0.0, BURST_SECONDS - interval) + _ROUNDING)
 
 
 def shared(requests: int, engines: int) -> int:
