@@ -17,7 +17,7 @@ from webhooks_server.domain.errors import (
     NotFound,
 )
 from webhooks_server.domain.filters import Term
-from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId
+from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId, TenantId
 from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.subscription import DisableReason
 
@@ -196,6 +196,25 @@ async def test_list_filters(shelf: Shelf, term: Term, expected: list[str]) -> No
         DEFAULT_TENANT, subscriber.id, [term], PageRequest(), full=False
     )
     assert [one.event for one in page.items] == expected
+
+
+async def test_a_list_finds_an_event_of_each_tenant_and_none_that_is_not_there(
+    shelf: Shelf,
+) -> None:
+    for tenant in (DEFAULT_TENANT, OTHER_TENANT):
+        await shelf.subscribe(f"sub-{tenant}", tenant=tenant)
+        of_tenant = event("e1", tenant=tenant)
+        await shelf.stores.events.append(publish_of(of_tenant, tenant=tenant))
+
+    async def found(name: str, tenant: TenantId | None) -> list[str]:
+        term = Term(field="event", operator="=", value=name)
+        page = await shelf.stores.deliveries.list(tenant, None, [term], PageRequest(), full=False)
+        assert page.next_before is None
+        return [one.subscription for one in page.items]
+
+    assert await found("e1", None) == ["sub-other", "sub-default"]
+    assert await found("e1", OTHER_TENANT) == ["sub-other"]
+    assert await found("e2", None) == []
 
 
 async def test_attempts_go_by_number_descending(shelf: Shelf) -> None:

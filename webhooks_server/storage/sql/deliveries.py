@@ -24,6 +24,7 @@ from webhooks_server.storage.refusals import check_retryable, no_delivery, no_su
 from webhooks_server.storage.sql.accept import unpack_numbers
 from webhooks_server.storage.sql.counts import count_span, total
 from webhooks_server.storage.sql.database import Now, Reads, Transactions
+from webhooks_server.storage.sql.event_names import find_events, named_event
 from webhooks_server.storage.sql.filters import filtered, narrowed, on_column
 from webhooks_server.storage.sql.requests import first_answer, remember
 from webhooks_server.storage.sql.rows.attempts import BASIC_ATTEMPT, WHOLE_ATTEMPT, attempt_of
@@ -88,6 +89,7 @@ class SqlDeliveries(DeliveryStore):
         full: bool,
     ) -> Page[Delivery]:
         query = filtered(select_deliveries(full=full), terms, _FIELDS)
+        event = named_event(terms)
 
         def read(connection: Connection) -> Page[Delivery]:
             narrower = query
@@ -98,6 +100,12 @@ class SqlDeliveries(DeliveryStore):
                 narrower = narrower.where(deliveries.c.subscription.in_(numbers))
             if tenant is not None:
                 narrower = narrower.where(deliveries.c.tenant == tenant)
+            if event is not None:
+                seqs = find_events(connection, tenant, event)
+                if not seqs:
+                    return Page(items=(), next_before=None)
+                # By the index of the event: by seq, all deliveries might be looked at for a few.
+                narrower = narrower.where(deliveries.c.event_seq.in_(seqs))
             return scan_page(
                 connection,
                 narrower,
