@@ -114,6 +114,10 @@ class RecordRefused(WebhooksError):
     """The database takes nothing of what came of this attempt."""
 
 
+class NotSent(WebhooksError):
+    """The relay gave a request back: nothing of it was sent."""
+
+
 class PreconditionFailed(WebhooksError):
     """The resource is not in a state that allows this."""
 

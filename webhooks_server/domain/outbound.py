@@ -3,6 +3,7 @@
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import delivery_id
+from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.signing import Header, Signer, live_secrets
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.domain.times import Instant, Micros
@@ -15,7 +16,8 @@ MASK = "***"
 class OutboundRequest:
     """One POST, ready to send. `secret_header_names` are in lower case.
 
-    Their values are masked in the record.
+    Their values are masked in the record. `lease` tells whose attempt it is to a relay that is
+    elsewhere.
     """
 
     url: str
@@ -23,6 +25,7 @@ class OutboundRequest:
     body: bytes
     timeout: Micros
     secret_header_names: frozenset[str] = frozenset()
+    lease: Lease | None = None
 
     def recorded_headers(self) -> dict[str, str]:
         """Return the headers as they may be stored and shown."""
@@ -37,7 +40,8 @@ class OutboundRequest:
 class SendResult:
     """What came of one request: headers and body as far as they are kept.
 
-    `is_ours` where it failed for want of something here, whatever the receiver does (R7).
+    `is_ours` where it failed for want of something here, whatever the receiver does (R7). `relay`
+    is who sent it, where that was not the engine's own.
     """
 
     outcome: Outcome
@@ -51,6 +55,7 @@ class SendResult:
     remote_ip_address: str = ""
     retry_after: Micros | None = None
     is_ours: bool = False
+    relay: str = ""
 
 
 class Recipient:
@@ -73,7 +78,12 @@ class Recipient:
         self._secret_names = frozenset(name.lower() for name in config.secret_headers)
 
     def request(
-        self, event: Event, delivery_uid: bytes, attempt_number: int, now: Instant
+        self,
+        event: Event,
+        delivery_uid: bytes,
+        attempt_number: int,
+        now: Instant,
+        lease: Lease | None = None,
     ) -> OutboundRequest:
         """Build and sign the request of an attempt that starts now."""
         config = self.subscription.config
@@ -99,4 +109,5 @@ class Recipient:
             body=event.payload,
             timeout=config.timeout,
             secret_header_names=self._secret_names,
+            lease=lease,
         )

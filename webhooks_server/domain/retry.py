@@ -13,6 +13,8 @@ LONGEST_WAIT = DAY
 BLOCKED_WAIT = HOUR
 INTERNAL_WAIT = Micros(5 * SECOND)
 MAX_INTERNAL_ERRORS = 3
+CHARGED_ABANDONMENT = 3
+"""Of those in a row, this one is charged: the request itself may be what its senders die of."""
 # Whatever this relay is short of may be there again soon; every attempt leaves a row.
 LONGEST_OWN_WAIT = MINUTE
 
@@ -31,14 +33,14 @@ _TABLE = (
 _GONE = 410
 _RETRY_AFTER_HONOURED = frozenset({408, 425, 429, 503})
 _ALWAYS_RETRIED = frozenset({408, 425, 429})
-_UNCHARGED = frozenset({Outcome.INTERNAL, Outcome.ABANDONED})
 
 
 @value
 class Tried:
     """What is known when an attempt has ended.
 
-    `charged_count` and `uncharged_count` are those before it.
+    `charged_count` and `uncharged_count` are those before it; `abandoned_before` those that were
+    abandoned right before it, one after the other, since the last one charged.
     """
 
     outcome: Outcome
@@ -49,6 +51,14 @@ class Tried:
     trigger: Trigger
     final_before: bool
     is_ours: bool = False
+    abandoned_before: int = 0
+
+    @property
+    def is_charged_to_nobody(self) -> bool:
+        """Whether the receiver has no part in it (R7)."""
+        if self.outcome is Outcome.ABANDONED:
+            return self.abandoned_before + 1 < CHARGED_ABANDONMENT
+        return self.is_ours or self.outcome is Outcome.INTERNAL
 
 
 @value
@@ -69,7 +79,7 @@ def decide(policy: RetryPolicy, tried: Tried, jitter: float) -> Decision:
     """Decide what comes after an attempt; jitter is a uniform random number in [0.8, 1.2]."""
     if tried.outcome is Outcome.SUCCEEDED:
         return Decision(state=DeliveryState.SUCCEEDED)
-    if tried.is_ours or tried.outcome in _UNCHARGED:
+    if tried.is_charged_to_nobody:
         return _after_own_fault(tried)
     if tried.status_code == _GONE:
         return Decision(state=DeliveryState.FAILED, reason=Reason.GONE, disable=DisableReason.GONE)

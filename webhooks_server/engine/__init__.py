@@ -4,6 +4,7 @@ Leases partitions, keeps lanes, decides which delivery is sent when, and records
 """
 
 from webhooks_server.engine.config import EngineConfig
-from webhooks_server.engine.running import RunningEngine, run_engine
+from webhooks_server.engine.opening import run_engine
+from webhooks_server.engine.running import RunningEngine
 
 __all__ = ["EngineConfig", "RunningEngine", "run_engine"]

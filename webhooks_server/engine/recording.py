@@ -38,12 +38,18 @@ class Recorder:
         clock: Clock,
         telemetry: Telemetry,
         refused: Callable[[], None],
+        recorded: Callable[[bytes, Recorded | None], None],
     ) -> None:
-        """Take the collaborators, and whom to tell that the store refused a record."""
+        """Take the collaborators, and whom to tell what.
+
+        `refused`: that the store takes no record now. `recorded`: what became of each in the end,
+        by its attempt's token, None where the store does not take it.
+        """
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._tell_refused = refused
+        self._tell_recorded = recorded
         self._waiting: deque[Result] = deque()
         self._committing = 0
         self._wanted = Signal(clock)
@@ -118,6 +124,7 @@ class Recorder:
             else:
                 for result, answer in zip(batch, answers, strict=True):
                     result.done(answer)
+                    self._tell_recorded(result.record.token, answer)
                 return
 
     async def _refuse(self, batch: Sequence[Result], error: Exception) -> None:
@@ -130,3 +137,4 @@ class Recorder:
         (result,) = batch
         self._telemetry.fault("record.refused", error, delivery=result.record.uid.hex())
         result.failed()
+        self._tell_recorded(result.record.token, None)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from webhooks_server.domain.delivery import Attempt, Recorded, Trigger
@@ -14,21 +13,23 @@ from webhooks_server.domain.errors import (
 from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import IdSource, SubscriptionNumber, TenantId
 from webhooks_server.domain.lanes import EngineStatus, PassResult
+from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.outbound import Recipient
+from webhooks_server.domain.outbound import SendResult
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.engine.caches import Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.lanes import LaneEvents, Lanes, Taken
+from webhooks_server.engine.late import LateReports
 from webhooks_server.engine.passes import Pass
 from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.refill import Refill
+from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.senders import Senders
 from webhooks_server.engine.sending import Sending
 from webhooks_server.engine.signals import Signal
 from webhooks_server.engine.stopping import Stopping
 from webhooks_server.engine.store_watch import StoreWatch
-from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.engine.upkeep import Upkeep
 from webhooks_server.ports import Clock, Relay, Stores, Telemetry
 
@@ -41,20 +42,28 @@ class RunningEngine:
         *,
         config: EngineConfig,
         stores: Stores,
-        relay: Relay,
+        relay: Relay | None,
         index: MatchIndex,
         clock: Clock,
         ids: IdSource,
         telemetry: Telemetry,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        """Put the parts together; nothing runs yet."""
-        self._config, self._stores, self._relay, self._index = config, stores, relay, index
+        """Put the parts together; nothing runs yet. Without a relay others have to be attached."""
+        self._config, self._stores, self._index = config, stores, index
         self._clock, self._telemetry = clock, telemetry
         self._closed = False
         self._held_back = False
         self._passes: dict[Pass, asyncio.Timeout] = {}
-        self._senders = Senders(config.slots, self._take, self._deliver, tasks)
+        self.relays = Relays(
+            relay,
+            config.slots,
+            self._report_late,
+            lambda: self._senders.resize(self.relays.slots),
+            clock,
+            telemetry,
+        )
+        self._senders = Senders(self.relays.slots, self._take, self._deliver, tasks)
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
         slots = config.slots
@@ -66,7 +75,9 @@ class RunningEngine:
         self._watch = StoreWatch(
             stores.control, clock, telemetry, lambda: self._recorder.unrecorded
         )
-        self._recorder = Recorder(stores.lanes, clock, telemetry, self._watch.refused)
+        self._recorder = Recorder(
+            stores.lanes, clock, telemetry, self._watch.refused, self.relays.recorded
+        )
         self._stopping = Stopping(
             config=config,
             senders=self._senders,
@@ -97,11 +108,19 @@ class RunningEngine:
             timers=timers,
             confirmed=self._go_on,
         )
+        self._late = LateReports(
+            self._sending,
+            self._recorder,
+            self._subscriptions,
+            stores.deliveries,
+            self.wake,
+            self._upkeep.disable,
+        )
 
     def _make_sending(self, ids: IdSource) -> Sending:
         return Sending(
             config=self._config,
-            relay=self._relay,
+            relay=self.relays,
             may_send=lambda number: self._is_fit and self._index.sends(number),
             subscriptions=self._subscriptions,
             payloads=self._payloads,
@@ -141,7 +160,7 @@ class RunningEngine:
     async def send_now(self, subscription: Subscription, accepted: Accepted) -> Attempt:
         """Make the one attempt of a ping at once, outside the lane's limits.
 
-        Returns it as recorded; raises ShuttingDown, StoreUnavailable, RelayIsPaused.
+        Returns it as recorded; raises ShuttingDown, StoreUnavailable, RelayIsPaused, NoEngine.
         """
         if self._closed:
             raise ShuttingDown
@@ -149,14 +168,8 @@ class RunningEngine:
             raise StoreUnavailable
         if self._index.pause_of(subscription.tenant) is not None:
             raise RelayIsPaused(f"tenants/{subscription.tenant}")
-        (delivery,) = accepted.deliveries
-        recipient = Recipient(subscription, self._config.user_agent)
-        request = recipient.request(accepted.event, delivery.uid, 1, self._clock.wall())
-        result = await self._relay.send(request)
         epoch = self._lanes.epochs.get(subscription.partition, 0)
-        sent = self._sending.settle(
-            delivery, subscription, request, result, subscription.partition, epoch, age=0
-        )
+        sent = await self._sending.ping(subscription, accepted, epoch)
         recorded = await self._recorder.record(sent.record)
         if sent.disable is not None:
             self._upkeep.disable(subscription.number, sent.disable)
@@ -165,11 +178,12 @@ class RunningEngine:
     async def notify(self, tenant: TenantId | None) -> PassResult:
         """Relay everything that is due now and may be sent; returns when that is settled.
 
-        Raises ShuttingDown.
+        Raises ShuttingDown, NoEngine.
         """
         await self._upkeep.refresh()
         if self._stopping.begun:
             raise ShuttingDown
+        self.relays.check()
         one = Pass(tenant, self._clock)
         try:
             async with asyncio.timeout(None) as end:
@@ -181,19 +195,13 @@ class RunningEngine:
             self._passes.pop(one, None)
 
     def status(self) -> Sequence[EngineStatus]:
-        """Return this engine and what it has in flight."""
-        return [
-            EngineStatus(
-                engine=self._config.engine,
-                in_flight=self._lanes.in_flight,
-                last_seen_time=self._clock.wall(),
-            )
-        ]
+        """Return who sends: this engine, if it has a relay of its own, and those attached."""
+        return self.relays.status(self._config.engine, self._lanes.in_flight)
 
     async def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Take the partitions, read the index, find the lanes, and start the loops."""
         self._lanes.epochs = await self._stores.lanes.acquire(self._config.engine)
-        parts = (self._refill, self._recorder, self._watch)
+        parts = (self._refill, self._recorder, self._watch, self.relays)
         loops = [tasks.create_task(part.run()) for part in parts]
         await self._upkeep.load_index()
         loops += self._upkeep.start(tasks)
@@ -216,6 +224,9 @@ class RunningEngine:
         self._closed = True
         await self._stopping.finish()
 
+    async def _report_late(self, lease: Lease, result: SendResult) -> Recorded:
+        return await self._late.record(lease, result)
+
     async def _find_lanes(self) -> None:
         # What is missed here for a fault of the store is found by the back-stop.
         try:
@@ -233,7 +244,7 @@ class RunningEngine:
 
     def _take(self) -> Taken | None:
         # Nor is anything sent while results pile up unrecorded (EC14).
-        if not self._is_fit or self._recorder.unrecorded >= 2 * self._config.slots:
+        if not self._is_fit or self._recorder.unrecorded >= 2 * self.relays.slots:
             self._held_back = True
             return None
         return self._lanes.take()
@@ -241,7 +252,7 @@ class RunningEngine:
     def _go_on(self) -> None:
         if self._held_back:
             self._held_back = False
-            self._senders.wake(self._config.slots)
+            self._senders.wake(self.relays.slots)
 
     async def _deliver(self, taken: Taken) -> None:
         lane, row = taken
@@ -260,35 +271,3 @@ class RunningEngine:
         for one in self._passes:
             one.count(taken, recorded)
         self._go_on()
-
-
-@asynccontextmanager
-async def run_engine(
-    *,
-    config: EngineConfig,
-    stores: Stores,
-    relay: Relay,
-    index: MatchIndex,
-    clock: Clock,
-    ids: IdSource,
-    telemetry: Telemetry,
-) -> AsyncIterator[RunningEngine]:
-    """Run an engine for the length of the block; leaving it stops the engine cleanly."""
-    async with open_tasks() as tasks:
-        engine = RunningEngine(
-            config=config,
-            stores=stores,
-            relay=relay,
-            index=index,
-            clock=clock,
-            ids=ids,
-            telemetry=telemetry,
-            tasks=tasks,
-        )
-        loops = await engine.start(tasks)
-        try:
-            yield engine
-        finally:
-            await engine.stop()
-            for loop in loops:
-                loop.cancel()

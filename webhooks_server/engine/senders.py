@@ -38,6 +38,11 @@ class Senders:
         """How many slots have nothing to send."""
         return self._slots - self._busy
 
+    def resize(self, slots: int) -> None:
+        """Let so many send at once from now on; who sends beyond that finishes."""
+        more, self._slots = slots - self._slots, slots
+        self.wake(more)
+
     def wake(self, count: int) -> None:
         """Let so many senders look for work."""
         while count > 0 and self._idle:
@@ -68,7 +73,7 @@ class Senders:
 
     async def _run(self) -> None:
         while not self._stopping:
-            taken = self._take()
+            taken = self._take() if self._busy < self._slots else None
             if taken is None:
                 waiter = asyncio.get_running_loop().create_future()
                 self._idle.append(waiter)

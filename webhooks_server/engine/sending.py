@@ -1,6 +1,7 @@
 """One delivery: load, sign, send, decide. What comes out is a record."""
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,9 +13,11 @@ from webhooks_server.domain.delivery import (
     Reason,
     Record,
 )
-from webhooks_server.domain.errors import Unavailable
-from webhooks_server.domain.ids import IdSource, SubscriptionNumber
-from webhooks_server.domain.outbound import OutboundRequest, SendResult
+from webhooks_server.domain.errors import NoEngine, NotSent, Unavailable
+from webhooks_server.domain.event import Accepted
+from webhooks_server.domain.ids import DeliverySeq, IdSource, SubscriptionNumber, delivery_id
+from webhooks_server.domain.leases import Lease
+from webhooks_server.domain.outbound import OutboundRequest, Recipient, SendResult
 from webhooks_server.domain.retry import Decision, Tried, decide
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
 from webhooks_server.domain.times import Instant, Micros
@@ -25,6 +28,8 @@ from webhooks_server.ports import Clock, Relay, Telemetry
 
 JITTER = (0.8, 1.2)
 PAUSE_AFTER_FAULT = 0.25
+MAX_ABANDONED = 10_000
+"""Deliveries of which it is known how often they were abandoned in a row; the oldest go first."""
 _NO_POLICY = RetryPolicy()
 
 
@@ -63,6 +68,25 @@ class Sending:
         self._clock = clock
         self._ids = ids
         self._telemetry = telemetry
+        self._abandoned: OrderedDict[DeliverySeq, int] = OrderedDict()
+
+    def lease(
+        self,
+        delivery: NewDelivery,
+        subscription: Subscription,
+        partition: int,
+        epoch: int,
+        age: int = 0,
+    ) -> Lease:
+        """Begin an attempt."""
+        return Lease(
+            delivery=delivery,
+            partition=partition,
+            epoch=epoch,
+            token=self._ids.uid(),
+            age=age,
+            delivery_name=f"{subscription.name}/deliveries/{delivery_id(delivery.uid)}",
+        )
 
     async def attempt(
         self, delivery: NewDelivery, partition: int, epoch: int, created_at: float
@@ -84,15 +108,17 @@ class Sending:
             if subscription.deleted:
                 # The index has yet to hear of it, and there is no secret left to sign with.
                 return None
-            now = self._clock.wall()
-            request = recipient.request(event, delivery.uid, delivery.attempt_count + 1, now)
+            now, age = self._clock.wall(), self._age(created_at)
+            lease = self.lease(delivery, subscription, partition, epoch, age)
+            request = recipient.request(event, delivery.uid, lease.attempt_number, now, lease)
             # No await between this and the send: what it tells must still be true then (EB3).
-            too_old = max_age is not None and self._age(created_at) >= max_age
+            too_old = max_age is not None and age >= max_age
             if too_old or not self._may_send(delivery.subscription):
                 return None
             result = await self._relay.send(request)
-            age = self._age(created_at)
-            return self.settle(delivery, subscription, request, result, partition, epoch, age)
+            return self.settle(lease, subscription, request, result, self._age(created_at))
+        except NotSent:
+            return None
         except Unavailable as error:
             # The store's trouble, not this delivery's (R7).
             self._telemetry.fault("delivery.postponed", error, delivery=delivery.uid.hex())
@@ -102,20 +128,31 @@ class Sending:
             self._telemetry.fault("delivery.broken", error, delivery=delivery.uid.hex())
             return self._broken(delivery, partition, epoch)
 
+    async def ping(self, subscription: Subscription, accepted: Accepted, epoch: int) -> Sent:
+        """Make the one attempt of a ping; raises NoEngine where nobody could send it."""
+        (delivery,) = accepted.deliveries
+        recipient = Recipient(subscription, self._config.user_agent)
+        lease = self.lease(delivery, subscription, subscription.partition, epoch)
+        request = recipient.request(accepted.event, delivery.uid, 1, self._clock.wall(), lease)
+        try:
+            result = await self._relay.send(request)
+        except NotSent:
+            raise NoEngine(subscription.name) from None
+        return self.settle(lease, subscription, request, result, age=0)
+
     def settle(
         self,
-        delivery: NewDelivery,
+        lease: Lease,
         subscription: Subscription,
         request: OutboundRequest,
         result: SendResult,
-        partition: int,
-        epoch: int,
         age: int,
     ) -> Sent:
         """Decide what an attempt means, and state it."""
+        delivery = lease.delivery
         decision = decide(
             subscription.retry_policy,
-            _tried(delivery, result),
+            self._tried(delivery, result),
             random.uniform(*JITTER),  # noqa: S311
         )
         decision = _within_age(decision, _max_age(delivery, subscription), age)
@@ -124,14 +161,14 @@ class Sending:
             tenant=subscription.tenant,
             subscription=subscription.id,
             delivery=delivery.uid.hex(),
-            attempt=delivery.attempt_count + 1,
+            attempt=lease.attempt_number,
             outcome=result.outcome.name.lower(),
             status_code=result.status_code,
             latency_ms=result.latency // 1000,
             state=decision.state.name.lower(),
         )
         attempt = self._describe(request, result)
-        record = self._record(delivery, partition, epoch, attempt, decision)
+        record = _record(lease, attempt, decision)
         return Sent(record=record, disable=decision.disable)
 
     def _age(self, created_at: float) -> int:
@@ -152,7 +189,7 @@ class Sending:
             response_body=result.body,
             response_body_truncated=result.body_truncated,
             retry_after=result.retry_after,
-            relay=self._config.engine,
+            relay=result.relay or self._config.engine,
         )
 
     def _broken(self, delivery: NewDelivery, partition: int, epoch: int) -> Sent:
@@ -166,43 +203,45 @@ class Sending:
             relay=self._config.engine,
         )
         result = SendResult(outcome=Outcome.INTERNAL, start_time=Instant(0), latency=Micros(0))
-        decision = decide(_NO_POLICY, _tried(delivery, result), 1.0)
-        return Sent(record=self._record(delivery, partition, epoch, attempt, decision))
+        decision = decide(_NO_POLICY, self._tried(delivery, result), 1.0)
+        lease = Lease(delivery=delivery, partition=partition, epoch=epoch, token=self._ids.uid())
+        return Sent(record=_record(lease, attempt, decision))
 
-    def _record(
-        self,
-        delivery: NewDelivery,
-        partition: int,
-        epoch: int,
-        attempt: Attempt,
-        decision: Decision,
-    ) -> Record:
-        return Record(
-            token=self._ids.uid(),
-            seq=delivery.seq,
-            uid=delivery.uid,
-            subscription=delivery.subscription,
-            partition=partition,
-            epoch=epoch,
-            retry_requests=delivery.retry_requests,
-            attempt=attempt,
-            state=decision.state,
-            charged=decision.charged,
-            state_reason=decision.reason,
-            due_in=decision.wait,
+    def _tried(self, delivery: NewDelivery, result: SendResult) -> Tried:
+        abandoned = self._abandoned.pop(delivery.seq, 0) if self._abandoned else 0
+        tried = Tried(
+            outcome=result.outcome,
+            status_code=result.status_code,
+            retry_after=result.retry_after,
+            charged_count=delivery.charged_count,
+            uncharged_count=delivery.attempt_count - delivery.charged_count,
+            trigger=delivery.trigger,
+            final_before=delivery.final_before,
+            is_ours=result.is_ours,
+            abandoned_before=abandoned,
         )
+        if result.outcome is Outcome.ABANDONED and tried.is_charged_to_nobody:
+            self._abandoned[delivery.seq] = abandoned + 1
+            if len(self._abandoned) > MAX_ABANDONED:
+                self._abandoned.popitem(last=False)
+        return tried
 
 
-def _tried(delivery: NewDelivery, result: SendResult) -> Tried:
-    return Tried(
-        outcome=result.outcome,
-        status_code=result.status_code,
-        retry_after=result.retry_after,
-        charged_count=delivery.charged_count,
-        uncharged_count=delivery.attempt_count - delivery.charged_count,
-        trigger=delivery.trigger,
-        final_before=delivery.final_before,
-        is_ours=result.is_ours,
+def _record(lease: Lease, attempt: Attempt, decision: Decision) -> Record:
+    delivery = lease.delivery
+    return Record(
+        token=lease.token,
+        seq=delivery.seq,
+        uid=delivery.uid,
+        subscription=delivery.subscription,
+        partition=lease.partition,
+        epoch=lease.epoch,
+        retry_requests=delivery.retry_requests,
+        attempt=attempt,
+        state=decision.state,
+        charged=decision.charged,
+        state_reason=decision.reason,
+        due_in=decision.wait,
     )
 
 

@@ -1,0 +1,89 @@
+"""Reports that nobody here waits for: their lease has ended, or another process gave it (EB5)."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from webhooks_server.domain.delivery import Attempt, Outcome, Record, Recorded
+from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.leases import Lease
+from webhooks_server.domain.outbound import OutboundRequest, SendResult
+from webhooks_server.domain.paging import PageRequest
+from webhooks_server.domain.subscription import DisableReason, Subscription
+from webhooks_server.domain.times import Micros
+from webhooks_server.engine.caches import Subscriptions
+from webhooks_server.engine.recording import Recorder
+from webhooks_server.engine.sending import Sending
+from webhooks_server.ports import DeliveryStore
+
+NO_EPOCH = -1
+"""Older than any: what is recorded with it is late."""
+
+
+class LateReports:
+    """Records a report by what its lease alone tells."""
+
+    def __init__(
+        self,
+        sending: Sending,
+        recorder: Recorder,
+        subscriptions: Subscriptions,
+        deliveries: DeliveryStore,
+        wake: Callable[[SubscriptionNumber], None],
+        disable: Callable[[SubscriptionNumber, DisableReason], None],
+    ) -> None:
+        """Take the collaborators, and whom to tell that a delivery changed, or what it asks for."""
+        self._sending = sending
+        self._recorder = recorder
+        self._subscriptions = subscriptions
+        self._deliveries = deliveries
+        self._wake = wake
+        self._disable = disable
+
+    async def record(self, lease: Lease, result: SendResult) -> Recorded:
+        """Record the attempt of a lease, or beside it, where it counts as abandoned, a late one.
+
+        Repeated, both change nothing.
+        """
+        recipient = await self._subscriptions.get(lease.delivery.subscription)
+        subscription = recipient.subscription
+        request = OutboundRequest(
+            url=subscription.config.url, headers=(), body=b"", timeout=Micros(0)
+        )
+        sent = self._sending.settle(
+            lease, subscription, request, result, lease.age + result.latency
+        )
+        recorded = await self._recorder.record(sent.record)
+        if await self._was_abandoned(subscription, sent.record, recorded):
+            return await self._recorder.record(_late(sent.record))
+        if sent.disable is not None and not recorded.late:
+            self._disable(subscription.number, sent.disable)
+        self._wake(lease.delivery.subscription)
+        return recorded
+
+    async def _was_abandoned(
+        self, subscription: Subscription, record: Record, recorded: Recorded
+    ) -> bool:
+        """Tell whether the attempt is on record already as one of which nobody knew the result."""
+        if not recorded.attempt_number or record.attempt.outcome is Outcome.ABANDONED:
+            return False
+        stored = await self._attempt(subscription, record, recorded.attempt_number)
+        return stored is not None and stored.outcome is Outcome.ABANDONED
+
+    async def _attempt(
+        self, subscription: Subscription, record: Record, number: int
+    ) -> Attempt | None:
+        page = await self._deliveries.attempts(
+            subscription.tenant,
+            subscription.id,
+            record.uid,
+            PageRequest(size=1, before=number + 1),
+            full=False,
+        )
+        return page.items[0] if page.items else None
+
+
+def _late(record: Record) -> Record:
+    """Return the second row of an attempt: its token comes from the first's, so that it is one."""
+    token = hashlib.sha256(b"late report of " + record.token).digest()[:16]
+    return replace(record, token=token, epoch=NO_EPOCH)

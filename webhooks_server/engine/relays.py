@@ -1,0 +1,224 @@
+"""Who sends: the relay in this process, if there is one, and those that are attached (EB5)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from webhooks_server.domain.delivery import Recorded
+from webhooks_server.domain.errors import (
+    NoEngine,
+    NotSent,
+    RecordRefused,
+    ServerOverloaded,
+    ShuttingDown,
+)
+from webhooks_server.domain.lanes import EngineStatus
+from webhooks_server.domain.leases import Lease
+from webhooks_server.domain.outbound import OutboundRequest, SendResult
+from webhooks_server.domain.times import seconds
+from webhooks_server.engine.attached import AttachedRelay, Held
+from webhooks_server.ports import Clock, Relay, Telemetry
+
+MAX_ATTACHED = 100
+LEASE_SECONDS = 45.0
+LONGEST_LEASE_SECONDS = 120.0
+AFTER_TIMEOUT_SECONDS = 10.0
+"""A lease outlives its request's time-out by this much: so long a report may take."""
+TICK_SECONDS = 0.25
+
+Late = Callable[[Lease, SendResult], Awaitable[Recorded]]
+
+
+class Relays:
+    """Spreads requests over relays by their free slots; implements ports.Relay.
+
+    A result that is reported is acknowledged once it is on record, which the engine tells by
+    recorded(). What is reported and nobody here waits for goes to `late`.
+    """
+
+    def __init__(
+        self,
+        local: Relay | None,
+        local_slots: int,
+        late: Late,
+        resized: Callable[[], None],
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        """Take the collaborators, and whom to tell that `slots` is another number now."""
+        self._local = local
+        self._local_slots = local_slots if local is not None else 0
+        self._local_busy = 0
+        self._late = late
+        self._resized = resized
+        self._clock = clock
+        self._telemetry = telemetry
+        self._attached: list[AttachedRelay] = []
+        self._held: dict[bytes, tuple[AttachedRelay, Held]] = {}
+        self._recording: dict[bytes, asyncio.Future[Recorded]] = {}
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    @property
+    def slots(self) -> int:
+        """How many requests may be with relays at once."""
+        return self._local_slots + sum(relay.slots for relay in self._attached)
+
+    def check(self) -> None:
+        """Raise NoEngine where there is nobody who could send."""
+        if self._local is None and not any(relay.slots for relay in self._attached):
+            raise NoEngine("relays")
+
+    async def send(self, request: OutboundRequest) -> SendResult:
+        """Have a request sent by who has the most room; raises NotSent where it was not."""
+        relay = max(self._attached, key=lambda one: one.free, default=None)
+        local_free = self._local_slots - self._local_busy
+        if self._local is not None and (relay is None or relay.free <= local_free):
+            self._local_busy += 1
+            try:
+                return await self._local.send(request)
+            finally:
+                self._local_busy -= 1
+        if relay is None or relay.slots <= 0:
+            raise NotSent
+        return await self._send_away(relay, request)
+
+    async def _send_away(self, relay: AttachedRelay, request: OutboundRequest) -> SendResult:
+        if request.lease is None:
+            raise NotSent
+        token = request.lease.token
+        held = Held(request.lease, request, self._clock.monotonic(), self._clock.wall())
+        self._prolong(held, LEASE_SECONDS)
+        self._held[token] = (relay, held)
+        relay.give(held)
+        try:
+            return await held.future
+        finally:
+            del self._held[token]
+            relay.drop(held)
+            self._tell_changed()
+
+    def attach(self, name: str, slots: int) -> AttachedRelay:
+        """Take a relay on; raises ShuttingDown, ServerOverloaded."""
+        if self._closed:
+            raise ShuttingDown
+        if len(self._attached) >= MAX_ATTACHED:
+            raise ServerOverloaded
+        relay = AttachedRelay(name, slots, self._clock.wall())
+        self._attached.append(relay)
+        self._resized()
+        self._telemetry.fact("relay.attached", relay=name, slots=slots)
+        return relay
+
+    def resize(self, relay: AttachedRelay, slots: int) -> None:
+        """Let a relay hold so many from now on."""
+        relay.slots = slots
+        self._resized()
+
+    def detach(self, relay: AttachedRelay) -> None:
+        """End a relay and all its leases."""
+        self._attached.remove(relay)
+        relay.slots = 0
+        lost = relay.lose(self._clock.monotonic())
+        self._resized()
+        self._telemetry.fact("relay.detached", relay=relay.name, abandoned=lost, slots=self.slots)
+
+    def leave_leases(self, relay: AttachedRelay) -> None:
+        """Give a relay nothing more; what it holds it may still report (LeaseDeliveries)."""
+        self._attached.remove(relay)
+        relay.slots = 0
+        relay.give_back_waiting()
+        self._resized()
+
+    async def report(self, lease: Lease, result: SendResult) -> Recorded:
+        """Record what came of a request, whoever leased it.
+
+        Repeated, it changes nothing. Raises RecordRefused where the store takes nothing of it.
+        """
+        recording = self._recording.get(lease.token)
+        if recording is None:
+            found = self._held.get(lease.token)
+            if found is None or found[1].future.done():
+                return await self._late(lease, result)
+            recording = asyncio.get_running_loop().create_future()
+            self._recording[lease.token] = recording
+            found[1].settle(result)
+        # Whoever goes away must not take the answer away from others that wait for it.
+        return await asyncio.shield(recording)
+
+    def recorded(self, token: bytes, recorded: Recorded | None) -> None:
+        """Take note that an attempt is on record, or with None that the store refused it."""
+        recording = self._recording.pop(token, None)
+        if recording is None or recording.done():
+            return
+        if recorded is not None:
+            recording.set_result(recorded)
+        else:
+            recording.set_exception(RecordRefused())
+
+    def extend(self, tokens: Iterable[bytes], span: float = LEASE_SECONDS) -> list[bytes]:
+        """Let leases run for so many seconds from now; returns those that are lost."""
+        lost: list[bytes] = []
+        for token in tokens:
+            found = self._held.get(token)
+            if found is None:
+                lost.append(token)
+            else:
+                self._prolong(found[1], span)
+        return lost
+
+    def release(self, tokens: Iterable[bytes]) -> None:
+        """Take requests back of which nothing was sent."""
+        for token in tokens:
+            found = self._held.get(token)
+            if found is not None:
+                found[1].give_back()
+
+    def status(self, engine: str, in_flight: int) -> Sequence[EngineStatus]:
+        """Return who sends, and what each holds; the relay in this process as the engine."""
+        attached = [
+            EngineStatus(
+                engine=relay.name, in_flight=len(relay.held), last_seen_time=relay.last_seen_time
+            )
+            for relay in self._attached
+        ]
+        if self._local is None:
+            return attached
+        here = EngineStatus(
+            engine=engine,
+            in_flight=in_flight - sum(one.in_flight for one in attached),
+            last_seen_time=self._clock.wall(),
+        )
+        return [here, *attached]
+
+    def seen(self, relay: AttachedRelay) -> None:
+        """Take note that a relay said something."""
+        relay.last_seen_time = self._clock.wall()
+
+    def close(self) -> None:
+        """Take nobody on any more; those that hold nothing may go."""
+        self._closed = True
+        self._tell_changed()
+
+    async def dismissed(self, relay: AttachedRelay) -> None:
+        """Return when a relay is not needed any more: at the stop, once it holds nothing."""
+        while not self._closed or relay.held:
+            changed = self._changed
+            await changed.wait()
+
+    async def run(self) -> None:
+        """End leases that have run out, for ever."""
+        while True:
+            await self._clock.sleep(TICK_SECONDS)
+            now = self._clock.monotonic()
+            for relay, held in list(self._held.values()):
+                if held.deadline <= now and not held.future.done():
+                    held.abandon(relay.name, now)
+                    self._telemetry.fact("lease.expired", relay=relay.name)
+
+    def _prolong(self, held: Held, span: float) -> None:
+        least = seconds(held.request.timeout) + AFTER_TIMEOUT_SECONDS
+        held.deadline = self._clock.monotonic() + max(span, least)
+
+    def _tell_changed(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
