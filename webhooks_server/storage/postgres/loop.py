@@ -11,6 +11,7 @@ from webhooks_server.ports import Telemetry
 from webhooks_server.storage.postgres.config import PATIENCE_SECONDS
 from webhooks_server.storage.postgres.connection import Result, Script
 from webhooks_server.storage.postgres.link import Link
+from webhooks_server.storage.postgres.numbers import probe
 from webhooks_server.storage.postgres.troubles import Trouble, trouble_of
 from webhooks_server.storage.sql.accept import Append
 from webhooks_server.storage.sql.backlog import Backlog
@@ -168,4 +169,6 @@ def _bound(write: Callable[[Connection, Group], Result], group: Group) -> Script
 
 def _look_up(connection: Connection, group: Group) -> Clashes:
     with connection.begin():
+        # A commit that writes: once it has returned, whatever was found here is as safe (EA11).
+        probe(connection)
         return find_clashes(connection, group)
