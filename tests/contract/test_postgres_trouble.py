@@ -275,3 +275,20 @@ async def test_a_steady_stream_of_changes_stops_no_publish(postgres: Shelf) -> N
     running = False
     await asyncio.gather(*changing)
     assert len(await postgres.due(subscriber)) == 30
+
+
+async def test_an_error_beside_the_loops_comes_out_as_itself(database: PostgresDatabase) -> None:
+    """What waits is written first, and no commit is cancelled."""
+    index = MatchIndex()
+
+    async def fail() -> None:
+        async with open_postgres(database.config(), index, SystemClock(), Faults()) as stores:
+            publishing.append(asyncio.ensure_future(stores.events.append(publish_of(event("e1")))))
+            await asyncio.sleep(0)
+            raise LookupError
+
+    publishing: list[asyncio.Future[object]] = []
+    with pytest.raises(LookupError):
+        await fail()
+    await publishing[0]
+    assert database.administrator.value("SELECT count(*) FROM events") == 1

@@ -27,8 +27,6 @@ SETTINGS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
-    # A plan for whatever comes is as good as one for these values, and is made once.
-    "plan_cache_mode": "force_generic_plan",
 }
 _DEAD_AFTER_MILLISECONDS = 10_000
 

@@ -12,6 +12,7 @@ from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.event import Accepted, Publish
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.engine.tasks import open_tasks
 from webhooks_server.ports import Telemetry
 from webhooks_server.storage.postgres.config import PostgresConfig
 from webhooks_server.storage.postgres.link import Link
@@ -74,13 +75,14 @@ async def run_groups(
         ),
         GroupLoop(links[1], Backlog(matching), write_records, telemetry),
     )
-    async with asyncio.TaskGroup() as tasks:
-        for loop in loops:
-            tasks.create_task(loop.run())
+    async with open_tasks() as tasks:
+        running = [tasks.create_task(loop.run()) for loop in loops]
         try:
             yield PostgresGroups(*loops, pool)
         finally:
             for loop in loops:
                 loop.close()
-    for link in links:
-        await link.close()
+            # A group of tasks would cancel them, and a commit with them, where the block failed.
+            await asyncio.wait(running)
+            for link in links:
+                await link.close()
