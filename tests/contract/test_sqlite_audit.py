@@ -101,6 +101,10 @@ async def rows(sqlite: Shelf) -> list[NewDelivery]:
             "delivery {0} is pending, but has a complete_time",
         ),
         (
+            "INSERT INTO event_purges SELECT seq FROM events WHERE id = 'a'",
+            "delivery {0} is pending, but its event {3} is being removed",
+        ),
+        (
             "DELETE FROM events WHERE id = 'a'",
             "delivery {0} is of the event {3}, which does not exist",
         ),

@@ -39,8 +39,8 @@ _STANDING_PATH = "search_path=standing,public,pg_catalog"
 _EMPTY = """
 DELETE FROM attempts; DELETE FROM deliveries; DELETE FROM events; DELETE FROM fanouts;
 DELETE FROM subscription_patterns; DELETE FROM subscriptions; DELETE FROM request_ids;
-DELETE FROM relay_pauses; UPDATE control SET version = 0;
-UPDATE partitions SET owner = '', epoch = 0 WHERE epoch > 0;
+DELETE FROM event_purges; DELETE FROM failures; DELETE FROM relay_pauses;
+UPDATE control SET version = 0; UPDATE partitions SET owner = '', epoch = 0 WHERE epoch > 0;
 """
 
 

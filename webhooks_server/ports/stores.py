@@ -21,7 +21,9 @@ from webhooks_server.domain.ids import (
 )
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
+from webhooks_server.domain.retention import PurgeStep
 from webhooks_server.domain.subscription import Changes, Subscription
+from webhooks_server.domain.times import Micros
 
 
 class SubscriptionStore(Protocol):
@@ -149,6 +151,19 @@ class EventStore(Protocol):
         """
         ...
 
+    async def purge(self, age: Micros, after: EventSeq) -> PurgeStep:
+        """Remove old events with their deliveries and attempts: one step of a round over all.
+
+        A round begins after 0 and goes on after `next_after`, which does not always move. An event
+        is old where it was accepted, and each of its deliveries final, at least `age` ago. One with
+        a pending delivery, or that a fan-out owes one, is never touched.
+
+        A step is short, at most 200 events and 1,000 deliveries. An event that has more deliveries
+        is gone for every reader with the first of them, and they are with it; its id is free for
+        another event with the last.
+        """
+        ...
+
 
 class DeliveryStore(Protocol):
     """Deliveries and attempts as callers see them. Names of deleted subscriptions stay readable.
@@ -215,12 +230,16 @@ class DeliveryStore(Protocol):
         A final one becomes pending for one attempt.
 
         Raises NotFound, DeliveryNotRetryable where it is pending without an attempt or its
-        subscription is deleted, SubscriptionIsDisabled. Request keys work as in SubscriptionStore.
+        subscription is deleted, SubscriptionIsDisabled, EventPurged where its event is being
+        removed. Request keys work as in SubscriptionStore.
         """
         ...
 
     async def cancel(self, tenant: TenantId, subscription: SubscriptionId, uid: bytes) -> Delivery:
-        """Make a pending delivery CANCELLED; a final one is returned as it is. Raises NotFound."""
+        """Make a pending delivery CANCELLED; a final one is returned as it is.
+
+        Raises NotFound, EventPurged.
+        """
         ...
 
     async def counts(self, tenant: TenantId | None) -> DeliveryCounts:

@@ -9,12 +9,16 @@ from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import EventId, EventSeq, TenantId
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.paging import Page, PageRequest
+from webhooks_server.domain.retention import PurgeStep
+from webhooks_server.domain.times import Micros
 from webhooks_server.ports import EventStore
 from webhooks_server.storage.memory.rows import FanOut, Rows
 from webhooks_server.storage.memory.terms import Value, meets, newest_first
 from webhooks_server.storage.pages import event_size
 from webhooks_server.storage.refusals import event_id_reused, no_event
 from webhooks_server.storage.targets import Targets, distinct_events, match_targets
+
+PURGED_AT_ONCE = 200
 
 
 class MemoryEvents(EventStore):
@@ -70,14 +74,33 @@ class MemoryEvents(EventStore):
         known = self._rows.events
         return [known[seq] for seq in dict.fromkeys(events) if seq in known]
 
+    @override
+    async def purge(self, age: Micros, after: EventSeq) -> PurgeStep:
+        rows = self._rows
+        before = rows.now() - age
+        page = sorted(seq for seq in rows.events if seq > after)[:PURGED_AT_ONCE]
+        old = [seq for seq in page if rows.events[seq].create_time <= before]
+        kept = {
+            one.event_seq
+            for one in rows.deliveries.values()
+            if one.row.complete_time is None or one.row.complete_time > before
+        }
+        gone = [seq for seq in old if seq not in kept and seq not in rows.fan_outs]
+        deliveries = sum(rows.remove_event(seq) for seq in gone)
+        more = len(old) == PURGED_AT_ONCE
+        return PurgeStep(
+            events=len(gone), deliveries=deliveries, next_after=page[-1] if more else None
+        )
+
     def _refresh_index(self) -> None:
         while self._index.version < self._rows.version:
             self._index.apply(self._rows.changes(self._index.version))
 
     def _insert(self, publish: Publish, event: Event, digest: bytes, targets: Targets) -> Accepted:
         rows = self._rows
+        rows.last_event += 1
         stored = event._replace(
-            seq=EventSeq(len(rows.events) + 1),
+            seq=EventSeq(rows.last_event),
             create_time=rows.now(),
             payload_size=len(event.payload),
             delivery_count=targets.count,

@@ -87,6 +87,8 @@ class Rows:
     def __init__(self, clock: StoreClock) -> None:
         self.now = clock.now
         self.opened = clock.now()
+        self.last_event = 0
+        self.last_delivery = 0
         self.version = Version(0)
         self.subscriptions: dict[SubscriptionNumber, Subscription] = {}
         self.subscription_numbers: dict[tuple[TenantId, SubscriptionId], SubscriptionNumber] = {}
@@ -134,7 +136,8 @@ class Rows:
         for target in targets:
             if (event.seq, target.number) in self.first_deliveries:
                 continue
-            seq = DeliverySeq(len(self.deliveries) + 1)
+            self.last_delivery += 1
+            seq = DeliverySeq(self.last_delivery)
             due = Instant(now + delay)
             stored = StoredDelivery(
                 tenant=event.tenant,
@@ -150,6 +153,21 @@ class Rows:
             self.first_deliveries[event.seq, target.number] = seq
             added.append(stored.as_new(now))
         return added
+
+    def remove_event(self, seq: EventSeq) -> int:
+        """Remove an event with all that belongs to it, and return how many deliveries had."""
+        event = self.events.pop(seq)
+        del self.event_seqs[event.tenant, event.id]
+        del self.content_hashes[seq]
+        gone = [one for one in self.deliveries.values() if one.event_seq == seq]
+        for one in gone:
+            del self.deliveries[one.row.seq]
+            del self.delivery_seqs[one.row.uid]
+            del self.first_deliveries[seq, one.subscription]
+            made = {id(attempt) for attempt in self.attempts.pop(one.row.seq, [])}
+            for token in [token for token, known in self.tokens.items() if id(known) in made]:
+                del self.tokens[token]
+        return len(gone)
 
     def first_answer(self, request: RequestKey | None) -> object | None:
         """Return the answer that this request got before; raises where another one had its id."""

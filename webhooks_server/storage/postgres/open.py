@@ -36,7 +36,7 @@ async def open_postgres(
         async with run_groups(config, pool, index, ids, telemetry) as groups:
             yield Stores(
                 subscriptions=SqlSubscriptions(pool, callers, pool, database_now),
-                events=SqlEvents(groups, callers, pool),
+                events=SqlEvents(groups, pool, callers, pool, database_now),
                 deliveries=SqlDeliveries(pool, callers, database_now),
                 lanes=SqlLanes(pool, groups, pool, database_now, ids),
                 control=SqlControl(pool, callers, audits, database_now, probe),

@@ -20,13 +20,19 @@ from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import DeliveryStore
 from webhooks_server.storage.pages import attempt_size, delivery_size, page_of
-from webhooks_server.storage.refusals import check_retryable, no_delivery, no_subscription
+from webhooks_server.storage.refusals import (
+    check_retryable,
+    delivery_name,
+    no_delivery,
+    no_subscription,
+)
 from webhooks_server.storage.sql.accept import unpack_numbers
 from webhooks_server.storage.sql.counts import count_span, total
 from webhooks_server.storage.sql.database import Now, Reads, Transactions
 from webhooks_server.storage.sql.event_names import find_events, named_event
 from webhooks_server.storage.sql.filters import filtered, narrowed, on_column
 from webhooks_server.storage.sql.requests import first_answer, remember
+from webhooks_server.storage.sql.retention import check_kept
 from webhooks_server.storage.sql.rows.attempts import BASIC_ATTEMPT, WHOLE_ATTEMPT, attempt_of
 from webhooks_server.storage.sql.rows.deliveries import (
     ROW_COLUMNS,
@@ -237,6 +243,8 @@ class _Name:
         now: Instant,
     ) -> RowMapping:
         """Change its row, the only one in its transaction (EB4), and read it anew."""
+        # The event before the delivery, as everybody locks them (EB4).
+        check_kept(connection, self._parts[2], delivery_name(*self._parts))
         _hold(connection, self._parts[2])
         before = self.read(connection, full=False)
         row = delivery_row_of([before[name] for name in ROW_COLUMNS])

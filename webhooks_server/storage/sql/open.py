@@ -79,7 +79,7 @@ async def open_sqlite(
             yield SqliteStores(
                 stores=Stores(
                     subscriptions=SqlSubscriptions(thread, readers, engine_readers, now),
-                    events=SqlEvents(writer, readers, engine_readers),
+                    events=SqlEvents(writer, thread, readers, engine_readers, now),
                     deliveries=SqlDeliveries(thread, readers, now),
                     lanes=SqlLanes(thread, writer, engine_readers, now, IdSource(store_clock.now)),
                     control=SqlControl(thread, readers, long_reads, now, probe),

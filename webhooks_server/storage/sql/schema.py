@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All schema revisions, the oldest first."""
 
 metadata = MetaData()
@@ -201,6 +201,14 @@ events = Table(
     UniqueConstraint("tenant", "id"),
 )
 
+# Events that are being removed, and so gone for every reader (EA13). Not a column of events: to
+# change it would write the whole row anew, payload and all.
+event_purges = Table(
+    "event_purges",
+    metadata,
+    Column("event_seq", _KEY, primary_key=True, autoincrement=False),
+)
+
 # The targets of an event beyond the first, 4 bytes each, and how many have their row (EA6).
 fanouts = Table(
     "fanouts",
@@ -277,4 +285,14 @@ partitions = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     _text("owner"),
     Column("epoch", BigInteger, nullable=False),
+)
+
+# The subscriptions whose deliveries have only failed since a time. Not columns of theirs: a failure
+# is no change of control data, and waits for nobody who makes one.
+failures = Table(
+    "failures",
+    metadata,
+    Column("subscription", _KEY, primary_key=True, autoincrement=False),
+    _time("since"),
+    Column("exhausted_count", Integer, nullable=False),
 )

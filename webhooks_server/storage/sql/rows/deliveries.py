@@ -16,6 +16,7 @@ from webhooks_server.domain.ids import (
 )
 from webhooks_server.domain.subscription import State, held_reason
 from webhooks_server.domain.times import Instant
+from webhooks_server.storage.sql.retention import is_kept
 from webhooks_server.storage.sql.rows.attempts import (
     ATTEMPT_COLUMNS,
     BASIC_ATTEMPT,
@@ -73,6 +74,7 @@ def select_deliveries(*, full: bool) -> Select[Any]:
         )
         .join_from(deliveries, subscriptions, subscriptions.c.number == deliveries.c.subscription)
         .join(events, events.c.seq == deliveries.c.event_seq)
+        .where(is_kept(deliveries.c.event_seq))
         .outerjoin(
             attempts,
             and_(
