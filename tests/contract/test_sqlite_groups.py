@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy import event as events_of_sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
 from tests.harness.shelf import ATTEMPT, Shelf, StandingClock, event, publish_of
-from tests.harness.sqlite import held, settled, writer_of
+from tests.harness.sqlite import held, readers_of, settled, writer_of
 from webhooks_server.domain.delivery import DeliveryState, Outcome, Reason
 from webhooks_server.domain.errors import ServerOverloaded, StoreUnavailable
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventId
@@ -28,6 +28,8 @@ from webhooks_server.storage.sql.connection import (
     run_pragma,
     store_errors,
 )
+from webhooks_server.storage.sql.dialects.sqlite import begin_snapshot
+from webhooks_server.storage.sql.schema import control
 from webhooks_server.storage.sql.thread import WriterThread
 
 MIB = 1024 * 1024
@@ -224,6 +226,27 @@ async def test_the_log_stays_small_under_readers_that_overlap(
     stop.set()
     await asyncio.gather(*readers)
     assert largest < 24 * MIB
+
+
+async def test_nor_do_transactions_outside_of_groups_fill_it(sqlite: Shelf, database: Path) -> None:
+    stop = asyncio.Event()
+    readers, _ = readers_of(sqlite)
+
+    def stay(connection: Connection) -> None:
+        begin_snapshot(connection)
+        connection.execute(select(control.c.version)).scalar_one()
+        time.sleep(0.01)
+
+    async def read() -> None:
+        while not stop.is_set():
+            await readers.run(stay)
+
+    reading = [asyncio.ensure_future(read()) for _ in range(3)]
+    for _ in range(30):
+        await sqlite.stores.control.pause_relay("", "x" * MIB)
+    stop.set()
+    await asyncio.gather(*reading)
+    assert database.with_name("webhooks.db-wal").stat().st_size < 24 * MIB
 
 
 async def test_a_count_that_takes_too_long_is_given_up(database: Path, sqlite: Shelf) -> None:

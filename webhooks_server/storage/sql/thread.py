@@ -36,6 +36,8 @@ class WriterThread:
         self._let_in = asyncio.Event()
         self._let_in.set()
         self._closed = False
+        self.written = asyncio.Event()
+        """Set by each transact(), for whoever keeps the log small."""
 
     async def run(self, script: Callable[[Connection], Result]) -> Result:
         """Run a script that opens its transactions itself.
@@ -63,6 +65,7 @@ class WriterThread:
                     await self._let_in.wait()
                 return await self.run(in_transaction(script, dry_run=dry_run))
         finally:
+            self.written.set()
             self._asked -= 1
 
     @property

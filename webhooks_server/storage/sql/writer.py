@@ -49,6 +49,7 @@ class GroupWriter:
         self._preparation = Preparation(index, clock, numbers)
         self._backlog = Backlog(self._preparation)
         self._wake = asyncio.Event()
+        thread.written = self._wake
         self._closed = False
         self._truncate_after = 0.0
 
@@ -104,6 +105,8 @@ class GroupWriter:
                 self._wake.clear()
                 while self._backlog:
                     await self._finish(self._backlog.take_group())
+                # What others wrote may have filled the log.
+                await self._finish(Group())
         finally:
             self._closed = True
             self._backlog.refuse(StoreUnavailable())
