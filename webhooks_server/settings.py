@@ -20,7 +20,9 @@ from webhooks_server.domain.addresses import is_loopback, split_address
 from webhooks_server.domain.bounds import LARGEST_PAYLOAD_SETTING, MAX_PAYLOAD_BYTES
 from webhooks_server.domain.errors import InvalidSettings
 from webhooks_server.domain.secrets import Secret
+from webhooks_server.domain.spans import parse_span
 from webhooks_server.domain.target_url import UrlPolicy
+from webhooks_server.domain.times import seconds
 
 if TYPE_CHECKING:
     from webhooks_server.engine import EngineConfig
@@ -42,7 +44,13 @@ def _checked_address(value: str) -> str:
     return value
 
 
+def _checked_span(value: str) -> str:
+    parse_span(value)
+    return value
+
+
 Address = Annotated[str, AfterValidator(_checked_address)]
+Span = Annotated[str, AfterValidator(_checked_span)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +161,13 @@ class Settings(_Environment):
         description="Bring the database to this version's schema at start; without, an older one"
         " is refused.",
     )
+    retention: Span = Field(
+        default="30d", description="How long finished events are kept; off keeps them for ever."
+    )
+    disable_after: Span = Field(
+        default="5d",
+        description="How long a subscription's deliveries may only fail before it is disabled.",
+    )
     reflection: bool = Field(
         default=True, description="Describe the contract to tools such as grpcurl."
     )
@@ -259,6 +274,8 @@ class Settings(_Environment):
             user_agent=f"webhooks-server-hookshot/{__version__}",
             slots=self.slots,
             stop_grace=self.stop_grace,
+            retention=_span_seconds(self.retention),
+            disable_after=_span_seconds(self.disable_after),
         )
 
     def services_config(self) -> "ServicesConfig":
@@ -287,6 +304,11 @@ def variable(field: str) -> str:
 def option(field: str) -> str:
     """Return the command line option of a setting."""
     return "--" + field.replace("_", "-")
+
+
+def _span_seconds(value: str) -> float | None:
+    span = parse_span(value)
+    return None if span is None else seconds(span)
 
 
 def _refuse_unknown_variables() -> None:

@@ -84,6 +84,9 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(
         ("migrate", "perhaps", "must be a valid boolean"),
         ("max_concurrent_calls", "0", "must be greater than or equal to 1"),
         ("max_concurrent_calls", "100001", "must be less than or equal to 100000"),
+        ("retention", "a month", "must be a span such as 30d, 12h, 90m or 45s"),
+        ("retention", "3651d", "must be a span such as"),
+        ("disable_after", "-1", "must be a span such as"),
         ("log_level", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
         ("log_format", "xml", "must be 'auto', 'json' or 'console'"),
         ("drain_delay", "301", "must be less than or equal to 300"),
@@ -214,3 +217,27 @@ def test_keeping_no_response_keeps_no_headers_either() -> None:
     relay = Settings(kept_response_bytes=0).relay_config()
 
     assert (relay.kept_body_bytes, relay.kept_header_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("30d", 30 * 86400.0),
+        ("12h", 12 * 3600.0),
+        ("90m", 5400.0),
+        ("45s", 45.0),
+        ("45", 45.0),
+        ("3650d", 3650 * 86400.0),
+        ("0", None),
+        ("0d", None),
+        ("off", None),
+    ],
+)
+def test_long_spans_are_written_with_a_unit(text: str, span: float | None) -> None:
+    config = given(retention=text, disable_after=text).engine_config("engine-1")
+    assert (config.retention, config.disable_after) == (span, span)
+
+
+def test_by_default_events_are_kept_for_a_month_and_failures_borne_for_five_days() -> None:
+    config = given().engine_config("engine-1")
+    assert (config.retention, config.disable_after) == (30 * 86400.0, 5 * 86400.0)

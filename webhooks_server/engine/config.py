@@ -10,7 +10,8 @@ class EngineConfig:
     `slots` is how many requests may be in flight at once. A request starts only while the control
     data was confirmed at most `stale_after` ago (EB3, EC6). The back-stop visits
     `backstop_partitions` every `backstop_interval`, so that whatever wake-up was lost, each lane is
-    seen within about a minute (EC1).
+    seen within about a minute (EC1). Finished events are kept for `retention`, and a subscription
+    whose deliveries only fail stays enabled for `disable_after`; None stands for ever.
     """
 
     engine: str
@@ -22,3 +23,5 @@ class EngineConfig:
     backstop_interval: float = 1.0
     backstop_partitions: int = 4
     stop_grace: float = 35.0
+    retention: float | None = None
+    disable_after: float | None = None

@@ -1,6 +1,6 @@
 """What an engine does beside sending.
 
-The beat, the back-stop, fan-outs, and disabling subscriptions.
+The beat, the back-stop, fan-outs, retention, and disabling subscriptions.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import DisableReason, Subscription
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.retention import Retention
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, Stores, Telemetry
 
@@ -66,6 +67,14 @@ class Upkeep:
             "fan-outs": self._fan_out,
             "disabling": self._disable,
         }
+        if self._config.retention is not None:
+            loops["retention"] = Retention(
+                self._config.retention,
+                self._stores.events,
+                self._lanes,
+                self._clock,
+                self._telemetry,
+            ).run
         return [tasks.create_task(self._guard(name, loop)) for name, loop in loops.items()]
 
     def disable(self, number: SubscriptionNumber, reason: DisableReason) -> None:
