@@ -87,7 +87,7 @@ def test_a_tenant_with_many_lanes_does_not_keep_others_from_being_read() -> None
     due(world, 200)
     while refill(world):
         pass
-    assert 200 in {lane.number for lane in world.lanes._lanes.values() if lane.buffer}
+    assert 200 in {lane.number for lane in world.lanes._places if lane.buffer}
 
 
 def test_wake_ups_at_every_refill_do_not_stop_a_lane() -> None:
@@ -185,6 +185,6 @@ def test_a_lane_in_which_something_expires_first_is_read_by_then() -> None:
     by_hand = replace(delivery(3, due_in=90 * SECOND), age=9 * SECOND, final_before=True)
     reading = Reading(lane, lane.generation, 8, world.now)
     world.lanes.refilled(reading, [young, old, by_hand])
-    assert world.lanes.timers.next() == pytest.approx(world.now + 1)
+    assert world.lanes._places.timers.next() == pytest.approx(world.now + 1)
     world.lanes.note(LaneHead(subscription=number, partition=1, due_in=60 * SECOND))
     assert len(world.lanes) == 0

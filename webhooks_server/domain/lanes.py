@@ -63,6 +63,18 @@ class Settlement:
 
 
 @value
+class LaneFailing:
+    """How badly a lane fails: 0 where it does not, else 1 and how often in a row it was shut.
+
+    It is shut for the next `open_for`.
+    """
+
+    subscription: SubscriptionNumber
+    level: int
+    open_for: Micros = Micros(0)
+
+
+@value
 class FanOutStep:
     """What one chunk of a fan-out inserted; `done` where nothing is left."""
 

@@ -159,7 +159,7 @@ class IndexEntry:
     """What the match index and the lanes need to know of a subscription.
 
     With `max_requests_per_minute` 0 there is no such limit. `failing` is the level that its lane
-    had when it was last on record (domain.breaker).
+    had when it was last on record (domain.breaker), `host` the target's.
     """
 
     number: SubscriptionNumber
@@ -174,6 +174,7 @@ class IndexEntry:
     max_age: Micros | None = None
     max_requests_per_minute: int = 0
     failing: int = 0
+    host: str = ""
 
 
 @value

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import sys
 from urllib.parse import SplitResult, urlsplit
 
 from webhooks_server.domain.bounds import MAX_URL
@@ -42,6 +43,15 @@ def url_problem(url: str, policy: UrlPolicy) -> str | None:
     except ValueError:
         return "must be an absolute URL such as https://example.com/hook"
     return _parts_problem(parts, port, policy)
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL in lower case, as the caps per host count it; empty where none."""
+    try:
+        # One string for all subscriptions with this host.
+        return sys.intern(urlsplit(url).hostname or "")
+    except ValueError:
+        return ""
 
 
 def _parts_problem(parts: SplitResult, port: int | None, policy: UrlPolicy) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from webhooks_server.domain.breaker import Standing
 from webhooks_server.domain.subscription import IndexEntry
 from webhooks_server.engine.lane import Lane, Row
 
@@ -12,7 +13,8 @@ class Buffers:
     A lane may always hold twice what it may have in flight. With at most a quarter of `most` in
     flight at once, lanes whose receivers hang hold half of it then, so that there is always room
     for those that can send. Up to `shared` rows, few lanes may hold more, so that few reads are
-    needed for them.
+    needed for them. Lanes that stand before gates may have to wait there with their rows: of each
+    class of them all together hold a quarter of `most` at the most.
     """
 
     def __init__(self, most: int, shared: int, freed: Callable[[], None]) -> None:
@@ -21,11 +23,16 @@ class Buffers:
         self._shared = shared
         self._freed = freed
         self._used = 0
+        self._gated = dict.fromkeys(Standing, 0)
 
     @property
     def spare(self) -> int:
         """How many more rows may be read; negative where more are here already."""
         return self._most - self._used
+
+    def spare_of(self, standing: Standing) -> int:
+        """Return how many more rows of gated lanes of a class may be read."""
+        return min(self.spare, max(2, self._most // 4) - self._gated[standing])
 
     def in_flight_of(self, entry: IndexEntry) -> int:
         """Return how many deliveries of a lane may be in flight: never more than all slots."""
@@ -34,7 +41,9 @@ class Buffers:
     def room(self, lane: Lane, lanes: int) -> int:
         """Return how many more rows a lane may hold, as one of so many lanes."""
         here = len(lane.buffer)
-        own = 2 * lane.max_in_flight - here
+        own = 2 * max(1, lane.allowed) - here
+        if lane.gates:
+            return max(0, min(own, self.spare_of(lane.standing)))
         extra = min(self._shared // lanes - here, self._shared - self._used)
         return max(0, own, extra)
 
@@ -42,12 +51,12 @@ class Buffers:
         """Put a new row behind the others."""
         lane.buffer.append(row)
         lane.offered += 1
-        self._used += 1
+        self._count(lane, 1)
 
     def take(self, lane: Lane) -> Row:
         """Take the first row out."""
         row = lane.buffer.pop(0)
-        self._count(-1)
+        self._count(lane, -1)
         return row
 
     def replace(self, lane: Lane, rows: Sequence[Row], lanes: int) -> None:
@@ -58,15 +67,27 @@ class Buffers:
         if len(lane.buffer) > most:
             del lane.buffer[most:]
             lane.dirty = True
-        self._count(len(lane.buffer) - before)
+        self._count(lane, len(lane.buffer) - before)
 
     def drop(self, lane: Lane) -> None:
         """Forget a lane's rows."""
         rows = len(lane.buffer)
         lane.drop_buffer()
-        self._count(-rows)
+        self._count(lane, -rows)
 
-    def _count(self, change: int) -> None:
+    def leave_class(self, lane: Lane) -> None:
+        """Take a lane's rows out of the count of its class, before that changes."""
+        if lane.gates:
+            self._gated[lane.standing] -= len(lane.buffer)
+
+    def join_class(self, lane: Lane) -> None:
+        """Count a lane's rows in the class that it is of now."""
+        if lane.gates:
+            self._gated[lane.standing] += len(lane.buffer)
+
+    def _count(self, lane: Lane, change: int) -> None:
         self._used += change
+        if lane.gates:
+            self._gated[lane.standing] += change
         if change < 0:
             self._freed()

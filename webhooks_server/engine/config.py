@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from webhooks_server.engine.gates import NO_CAPS, HostCaps
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
@@ -25,3 +27,4 @@ class EngineConfig:
     stop_grace: float = 35.0
     retention: float | None = None
     disable_after: float | None = None
+    hosts: HostCaps = NO_CAPS

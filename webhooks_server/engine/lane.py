@@ -1,11 +1,15 @@
 """A lane: one subscription's pending deliveries, as far as they are in memory."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from webhooks_server.domain.breaker import UNKNOWN, Health, Standing
 from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
 from webhooks_server.domain.subscription import IndexEntry
+
+if TYPE_CHECKING:
+    from webhooks_server.engine.gate import Gate
 
 
 class Row:
@@ -36,12 +40,20 @@ class Lane:
     again. While a refill is out, `settled` keeps what was recorded since, which its snapshot may
     still show pending (EB1), and `offered` counts what was put into the buffer since. A refill that
     began under an older `generation` is thrown away.
+
+    By its `health` a lane may have `allowed` requests in flight, and it stands before `gates`, none
+    of which it has to itself but that of its own rate. While it is `waiting` for one of them it has
+    given up its rows, and is not read. The places of `stuck` rows are free, but they are not: what
+    came of their requests could not be recorded.
     """
 
     __slots__ = (
+        "allowed",
         "buffer",
         "dirty",
+        "gates",
         "generation",
+        "health",
         "held",
         "max_in_flight",
         "number",
@@ -49,8 +61,10 @@ class Lane:
         "out",
         "partition",
         "settled",
+        "stuck",
         "tenant",
         "urgent",
+        "waiting",
     )
 
     def __init__(self, entry: IndexEntry, max_in_flight: int) -> None:
@@ -59,6 +73,11 @@ class Lane:
         self.partition = entry.partition
         self.tenant = entry.tenant
         self.max_in_flight = max_in_flight
+        self.health: Health = UNKNOWN
+        self.allowed = max_in_flight
+        self.gates: tuple[Gate, ...] = ()
+        self.stuck = 0
+        self.waiting = False
         self.buffer: list[Row] = []
         self.out: dict[DeliverySeq, Row] = {}
         self.settled: set[DeliverySeq] | None = None
@@ -70,8 +89,18 @@ class Lane:
 
     @property
     def ready(self) -> bool:
-        """Whether a row can be taken now, the subscription's state apart."""
-        return bool(self.buffer) and not self.held and len(self.out) < self.max_in_flight
+        """Whether a row can be taken now, the subscription's state and the gates apart."""
+        return bool(self.buffer) and not self.held and len(self.out) - self.stuck < self.allowed
+
+    @property
+    def sent(self) -> int:
+        """How many requests are in flight or not yet recorded."""
+        return len(self.out) - self.stuck
+
+    @property
+    def standing(self) -> Standing:
+        """The class that its requests count for."""
+        return self.health.standing
 
     @property
     def refilling(self) -> bool:
@@ -81,8 +110,9 @@ class Lane:
     @property
     def hungry(self) -> bool:
         """Whether a refill should be read now."""
-        wanted = self.urgent or len(self.buffer) < self.max_in_flight
-        return self.dirty and wanted and not self.refilling
+        if not self.dirty or self.waiting or self.settled is not None:
+            return False
+        return self.urgent or len(self.buffer) < max(1, self.allowed)
 
     @property
     def idle(self) -> bool:

@@ -6,20 +6,15 @@ What is ready, what must be read, what waits. Plain memory, no I/O, one event lo
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from webhooks_server.domain.breaker import Sign
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Recorded
 from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
 from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
-from webhooks_server.engine.buffers import Buffers
 from webhooks_server.engine.lane import Lane, Reading, Row, calm_of
-from webhooks_server.engine.ring import Ring
-from webhooks_server.engine.timers import Timers
-
-MOST_ROWS = 1024
-SHARED_ROWS = 512
-# What a lane gets from a refill at least, if it has as much and may hold it.
-ROWS_PER_LANE = 8
+from webhooks_server.engine.places import LaneBounds, LaneEvents, Places
+from webhooks_server.engine.standings import is_sound
 
 
 class Taken(NamedTuple):
@@ -27,17 +22,6 @@ class Taken(NamedTuple):
 
     lane: Lane
     row: Row
-
-
-class LaneEvents(NamedTuple):
-    """What the lanes call when there is something to do.
-
-    Rows can be sent, lanes must be read, the first timer moved.
-    """
-
-    ready: Callable[[int], None]
-    hungry: Callable[[], None]
-    timer: Callable[[], None]
 
 
 class Lanes:
@@ -48,39 +32,29 @@ class Lanes:
         index: MatchIndex,
         monotonic: Callable[[], float],
         events: LaneEvents,
-        most_rows: int = MOST_ROWS,
-        shared_rows: int = SHARED_ROWS,
+        bounds: LaneBounds,
     ) -> None:
-        """Take the index that tells which subscriptions may send, a clock, and whom to call.
-
-        `most_rows` is about how many may be in buffers at once: four times the slots, of which
-        `shared_rows`, a half, for lanes that hold more than they must.
-        """
+        """Take the index that tells which subscriptions may send, a clock, and whom to call."""
         self.epochs: Mapping[int, int] = {}
         self._index = index
         self._monotonic = monotonic
-        self._events = events
-        self._buffers = Buffers(most_rows, shared_rows, self._tell_hungry)
-        self._lanes: dict[SubscriptionNumber, Lane] = {}
-        self._ring = Ring()
-        self._hungry = Ring()
-        self._urgent = Ring()
-        self.timers = Timers()
+        self._places = Places(index, monotonic, events, bounds)
+        self.standings = self._places.standings
         self._highest_read = 0
 
     @property
     def in_flight(self) -> int:
         """How many deliveries are in flight or not yet recorded."""
-        return sum(len(lane.out) for lane in self._lanes.values())
+        return sum(len(lane.out) for lane in self._places)
 
     def __len__(self) -> int:
         """Return how many lanes have work in memory."""
-        return len(self._lanes)
+        return len(self._places)
 
     @property
     def spare(self) -> int:
         """How many more rows may be read; negative where more are here already."""
-        return self._buffers.spare
+        return self._places.buffers.spare
 
     def offer(self, deliveries: Sequence[NewDelivery]) -> None:
         """Take freshly committed deliveries without reading them back, where their lanes have room.
@@ -90,56 +64,95 @@ class Lanes:
         """
         now = self._monotonic()
         for delivery in deliveries:
-            lane = self._open_sending(delivery.subscription)
-            if lane is None:
+            entry = self._owned(delivery.subscription)
+            if entry is None or not self._index.sends(entry.number):
                 continue
+            lane = self._places.open(entry)
             if delivery.due_in > 0:
-                self._arm(lane.number, now + delivery.due_in / 1_000_000)
+                self._places.arm(lane.number, now + delivery.due_in / 1_000_000)
             elif delivery.seq <= self._highest_read or self.spare <= 0 or not self.room(lane):
                 lane.dirty = True
             else:
-                self._buffers.put(lane, Row(delivery, now, now))
-            self._evaluate(lane, new=1)
+                self._places.buffers.put(lane, Row(delivery, now, now))
+            self._places.place(lane, new=1)
 
     def take(self) -> Taken | None:
         """Take the next delivery in turn; None where no lane can send."""
-        while (lane := self._ring.pop()) is not None:
-            if not lane.ready:
+        places = self._places
+        while (lane := places.ring.pop()) is not None:
+            if not lane.ready or not self._index.sends(lane.number):
+                places.place(lane)
                 continue
-            if not self._index.sends(lane.number):
-                self._evaluate(lane)
+            if lane.gates and not places.gates.admit(lane):
+                if lane.waiting:
+                    places.place(lane)
                 continue
-            row = self._buffers.take(lane)
+            row = places.buffers.take(lane)
             lane.out[row.delivery.seq] = row
             if lane.ready:
-                self._ring.add(lane)
-            self._feed(lane)
+                places.ring.add(lane)
+            places.feed(lane)
             return Taken(lane, row)
         return None
 
     def room(self, lane: Lane) -> int:
         """Return how many more rows a lane's buffer takes."""
-        return self._buffers.room(lane, len(self._lanes))
+        return self._places.room(lane)
+
+    def sends(self, lane: Lane) -> bool:
+        """Tell whether a lane may send at all: its subscription does, and its breaker is shut."""
+        return self._places.sends(lane)
 
     def put_back(self, taken: Taken) -> None:
         """Undo a take: nothing was sent."""
-        lane, row = taken
-        lane.out.pop(row.delivery.seq, None)
-        lane.dirty = True
-        self._evaluate(lane)
+        self._places.gates.give_back(taken.lane)
+        self._end(taken)
+        taken.lane.dirty = True
+        self._places.place(taken.lane)
 
     def recorded(self, taken: Taken, recorded: Recorded) -> None:
         """Take note that an attempt is on record: only now its place in flight is free."""
         lane, row = taken
-        lane.out.pop(row.delivery.seq, None)
+        self._end(taken)
         if lane.settled is not None:
             lane.settled.add(row.delivery.seq)
         if recorded.state is DeliveryState.PENDING:
             if recorded.due_in <= 0:
                 lane.dirty = True
             else:
-                self._arm(lane.number, self._monotonic() + recorded.due_in / 1_000_000)
-        self._evaluate(lane, new=1)
+                self._places.arm(lane.number, self._monotonic() + recorded.due_in / 1_000_000)
+        self._places.place(lane, new=1)
+
+    def refused(self, taken: Taken) -> None:
+        """Take note that what came of an attempt cannot be recorded.
+
+        The delivery stays where it is: it is not sent again before a restart, which is better than
+        sending it for ever. But it does not keep others from being sent.
+        """
+        taken.lane.stuck += 1
+        if taken.lane.gates:
+            self._places.gates.leave(taken.lane)
+        self._places.place(taken.lane, new=1)
+
+    def judge(self, number: SubscriptionNumber, sign: Sign) -> None:
+        """Take note of what an attempt tells of a lane's receiver."""
+        lane = self._places.get(number)
+        if sign is Sign.WELL and lane is not None and is_sound(lane):
+            return
+        entry = self._index.get(number)
+        if entry is None:
+            return
+        self.standings.judge(entry, sign)
+        if lane is not None:
+            self._places.equip(lane, entry)
+            self._places.place(lane, new=lane.allowed)
+
+    def waits(self, number: SubscriptionNumber) -> bool:
+        """Tell whether a lane's own breaker or rate keeps it from sending now."""
+        entry = self._index.get(number)
+        if entry is None:
+            return False
+        return self.standings.is_open(entry) or self._places.gates.is_shut(number)
 
     def wake(self, number: SubscriptionNumber) -> None:
         """Read a lane afresh now: rows of it may be due before others, or final.
@@ -149,54 +162,56 @@ class Lanes:
         """
         entry = self._owned(number)
         if entry is not None:
-            lane = self._open(entry)
+            self.standings.probe_now(entry)
+            lane = self._places.reopen(entry)
             lane.dirty = lane.urgent = True
             lane.held = lane.held or not lane.refilling
-            self._evaluate(lane)
+            self._places.place(lane)
 
     def changed(self, number: SubscriptionNumber) -> None:
         """Take note that a subscription changed: whether it sends, or within what bounds."""
         entry = self._owned(number)
         if entry is not None:
-            lane = self._open(entry)
-            lane.max_in_flight = self._buffers.in_flight_of(entry)
+            self.standings.probe_now(entry)
+            lane = self._places.reopen(entry)
             lane.dirty = True
-            self._evaluate(lane, new=lane.max_in_flight)
+            self._places.place(lane, new=lane.max_in_flight)
 
     def note(self, head: LaneHead) -> None:
         """Take note of a lane that the store has pending rows for (start, back-stop, resume)."""
         number, entry = head.subscription, self._owned(head.subscription)
         # With a max_age the first row may expire before it is due: that is seen once it is read.
         must_expire = entry is not None and entry.max_age is not None
-        if head.due_in > 0 and not (must_expire and number not in self.timers):
-            self._arm(number, self._monotonic() + head.due_in / 1_000_000)
+        if head.due_in > 0 and not (must_expire and number not in self._places.timers):
+            self._places.arm(number, self._monotonic() + head.due_in / 1_000_000)
         elif entry is not None:
-            lane = self._open(entry)
+            lane = self._places.open(entry)
             lane.dirty = True
-            self._evaluate(lane)
+            self._places.place(lane)
+
+    def next_moment(self) -> float | None:
+        """Return when expire_timers() is to be called next; None where nothing waits for a time."""
+        moments = (self._places.timers.next(), self._places.gates.timers.next())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def expire_timers(self) -> None:
-        """Look at the lanes whose moment has come."""
-        for number in self.timers.expired(self._monotonic()):
+        """Look at what has its moment now."""
+        for number in self._places.timers.expired(self._monotonic()):
             entry = self._owned(number)
             if entry is not None:
-                lane = self._open(entry)
+                lane = self._places.reopen(entry)
                 lane.dirty = True
-                self._evaluate(lane)
+                self._places.place(lane)
+        self._places.gates.expire_timers()
 
     def start_refills(self, most: int) -> list[Lane]:
         """Return lanes to read now, at most so many, each marked clean before it is read (EB2)."""
         lanes: list[Lane] = []
-        while len(lanes) < most and (lane := self._next_to_read(len(lanes))) is not None:
-            if self._lanes.get(lane.number) is lane and lane.hungry:
+        while len(lanes) < most and (lane := self._places.hunger.pop(len(lanes))) is not None:
+            if self._places.get(lane.number) is lane and lane.hungry:
                 lane.begin_refill()
                 lanes.append(lane)
         return lanes
-
-    def _next_to_read(self, reading: int) -> Lane | None:
-        # What is urgent needs no room: most of it is here already.
-        has_room = ROWS_PER_LANE * reading < self.spare
-        return self._urgent.pop() or (self._hungry.pop() if has_room else None)
 
     def refilled(self, reading: Reading, rows: Sequence[NewDelivery]) -> None:
         """Take what a refill read.
@@ -216,13 +231,13 @@ class Lanes:
                 continue
             if delivery.due_in > 0:
                 calm = calm_of(rows[at:], self._index.get(lane.number))
-                self._arm(lane.number, now + calm / 1_000_000)
+                self._places.arm(lane.number, now + calm / 1_000_000)
                 more = False
                 break
             fresh.append(Row(delivery, now, reading.asked_at))
         lane.dirty = lane.dirty or more
         lane.held = False
-        self._buffers.replace(lane, fresh, len(self._lanes))
+        self._places.replace(lane, fresh)
         self._end_refill(lane)
 
     def refill_failed(self, lane: Lane) -> None:
@@ -243,55 +258,27 @@ class Lanes:
 
     def forget(self) -> None:
         """Drop everything that is not in flight, at a stop: it is still pending in the store."""
-        for lane in list(self._lanes.values()):
-            self._buffers.drop(lane)
+        for lane in self._places:
+            self._places.buffers.drop(lane)
             lane.dirty = False
-            self._drop_if_idle(lane)
-        self._hungry.clear()
-        self._urgent.clear()
-        self.timers.clear()
+            self._places.drop_if_idle(lane)
+        self._places.hunger.clear()
+        self._places.gates.clear()
+        self._places.timers.clear()
 
     def _end_refill(self, lane: Lane) -> None:
         lane.end_refill()
-        self._evaluate(lane, new=lane.max_in_flight)
+        self._places.place(lane, new=lane.allowed)
 
     def _owned(self, number: SubscriptionNumber) -> IndexEntry | None:
         entry = self._index.get(number)
         return entry if entry is not None and entry.partition in self.epochs else None
 
-    def _open(self, entry: IndexEntry) -> Lane:
-        lane = self._lanes.get(entry.number)
-        if lane is None:
-            lane = self._lanes[entry.number] = Lane(entry, self._buffers.in_flight_of(entry))
-        return lane
+    def _end(self, taken: Taken) -> None:
+        lane, row = taken
+        if lane.out.pop(row.delivery.seq, None) is not None and lane.gates:
+            self._places.gates.leave(lane)
 
     def _open_sending(self, number: SubscriptionNumber) -> Lane | None:
         entry = self._owned(number) if self._index.sends(number) else None
-        return None if entry is None else self._open(entry)
-
-    def _evaluate(self, lane: Lane, *, new: int = 0) -> None:
-        """Put a lane where it belongs now; at most `new` rows more than before can be taken."""
-        if not self._index.sends(lane.number):
-            self._buffers.drop(lane)
-        elif lane.ready:
-            self._ring.add(lane)
-            self._events.ready(min(new, len(lane.buffer), lane.max_in_flight - len(lane.out)))
-        self._feed(lane)
-        self._drop_if_idle(lane)
-
-    def _feed(self, lane: Lane) -> None:
-        if lane.hungry:
-            (self._urgent if lane.urgent else self._hungry).add(lane)
-            self._events.hungry()
-
-    def _tell_hungry(self) -> None:
-        if self._hungry:
-            self._events.hungry()
-
-    def _drop_if_idle(self, lane: Lane) -> None:
-        if lane.idle and self._lanes.get(lane.number) is lane:
-            del self._lanes[lane.number]
-
-    def _arm(self, number: SubscriptionNumber, moment: float) -> None:
-        if self.timers.arm(number, moment):
-            self._events.timer()
+        return None if entry is None else self._places.open(entry)

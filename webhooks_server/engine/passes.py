@@ -35,7 +35,7 @@ class Pass:
 
     async def run(self, store: LaneStore, lanes: Lanes, index: MatchIndex) -> PassResult:
         """Wake what is due, and return once none of it is left."""
-        heads = await self._find(store, lanes.epochs, index)
+        heads = await self._find(store, lanes.epochs, lanes, index)
         for head in heads:
             lanes.note(head)
         pause = FIRST_PAUSE
@@ -44,16 +44,21 @@ class Pass:
             pause = min(2 * pause, LONGEST_PAUSE)
             # What is due now in another lane was not when the pass began.
             covered = {head.subscription for head in heads}
-            found = await self._find(store, {head.partition for head in heads}, index)
+            found = await self._find(store, {head.partition for head in heads}, lanes, index)
             heads = [head for head in found if head.subscription in covered]
         return self._result()
 
     async def _find(
-        self, store: LaneStore, partitions: Iterable[int], index: MatchIndex
+        self, store: LaneStore, partitions: Iterable[int], lanes: Lanes, index: MatchIndex
     ) -> list[LaneHead]:
         since = self._clock.monotonic() - self._begun
         found = await store.find(sorted(partitions))
-        return [head for head in found if self._covers(head, since, index)]
+        # What a lane's breaker or rate holds back may take hours: the pass ends without it (EC11).
+        return [
+            head
+            for head in found
+            if self._covers(head, since, index) and not lanes.waits(head.subscription)
+        ]
 
     def _covers(self, head: LaneHead, since: float, index: MatchIndex) -> bool:
         entry = index.get(head.subscription)

@@ -69,9 +69,7 @@ class Recorder:
     ) -> None:
         """Record this.
 
-        `done` is called once it is committed, `failed` where the store does not take it. Who does
-        not ask for that keeps the delivery's place in flight: it is not sent again before a
-        restart, which is better than sending it for ever.
+        `done` is called once it is committed, `failed` where the store does not take it.
         """
         self._waiting.append(Result(record, done, failed))
         self._empty.clear()

@@ -75,7 +75,7 @@ class Refill:
         await self._clock.sleep(PAUSE_AFTER_FAULT)
 
     async def _serve(self, lanes: Sequence[Lane]) -> None:
-        sending = [lane for lane in lanes if self._index.sends(lane.number)]
+        sending = [lane for lane in lanes if self._lanes.sends(lane)]
         for lane in lanes:
             if lane not in sending:
                 await self._settle_held(lane)

@@ -19,9 +19,10 @@ from webhooks_server.domain.outbound import SendResult
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.engine.caches import Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
-from webhooks_server.engine.lanes import LaneEvents, Lanes, Taken
+from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.engine.late import LateReports
 from webhooks_server.engine.passes import Pass
+from webhooks_server.engine.places import LaneEvents, bounds_for
 from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.relays import Relays
@@ -66,10 +67,7 @@ class RunningEngine:
         self._senders = Senders(self.relays.slots, self._take, self._deliver, tasks)
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
-        slots = config.slots
-        self._lanes = Lanes(
-            index, clock.monotonic, events, most_rows=4 * slots, shared_rows=2 * slots
-        )
+        self._lanes = Lanes(index, clock.monotonic, events, bounds_for(config.slots, config.hosts))
         self._subscriptions = Subscriptions(stores.subscriptions, index, config.user_agent)
         self._payloads = Payloads(stores.events, config.payload_cache_bytes)
         self._watch = StoreWatch(
@@ -170,6 +168,8 @@ class RunningEngine:
             raise RelayIsPaused(f"tenants/{subscription.tenant}")
         epoch = self._lanes.epochs.get(subscription.partition, 0)
         sent = await self._sending.ping(subscription, accepted, epoch)
+        if sent.sign is not None:
+            self._lanes.judge(subscription.number, sent.sign)
         recorded = await self._recorder.record(sent.record)
         if sent.disable is not None:
             self._upkeep.disable(subscription.number, sent.disable)
@@ -261,7 +261,13 @@ class RunningEngine:
         if sent is None:
             self._lanes.put_back(taken)
             return
-        self._recorder.submit(sent.record, lambda answer: self._recorded(taken, answer))
+        if sent.sign is not None:
+            self._lanes.judge(lane.number, sent.sign)
+        self._recorder.submit(
+            sent.record,
+            lambda answer: self._recorded(taken, answer),
+            lambda: self._lanes.refused(taken),
+        )
         # The ping of a new subscription changes nothing (api.md 1.4).
         if sent.disable is not None and row.delivery.trigger is not Trigger.PING:
             self._upkeep.disable(lane.number, sent.disable)

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
+from webhooks_server.domain.breaker import Sign, sign_of
 from webhooks_server.domain.delivery import (
     Attempt,
     DeliveryState,
@@ -37,10 +38,12 @@ _NO_POLICY = RetryPolicy()
 class Sent:
     """What came of an attempt.
 
-    The record to commit, and whether the subscription must be disabled.
+    The record to commit, what it tells of the receiver, and whether the subscription must be
+    disabled.
     """
 
     record: Record
+    sign: Sign | None = None
     disable: DisableReason | None = None
 
 
@@ -169,7 +172,8 @@ class Sending:
         )
         attempt = self._describe(request, result)
         record = _record(lease, attempt, decision)
-        return Sent(record=record, disable=decision.disable)
+        sign = None if result.is_ours else sign_of(result.outcome, result.status_code)
+        return Sent(record=record, sign=sign, disable=decision.disable)
 
     def _age(self, created_at: float) -> int:
         return round((self._clock.monotonic() - created_at) * 1_000_000)

@@ -134,7 +134,7 @@ class Upkeep:
 
     async def _fire_timers(self) -> None:
         while True:
-            moment = self._lanes.timers.next()
+            moment = self._lanes.next_moment()
             wait = None if moment is None else moment - self._clock.monotonic()
             if wait is None or wait > 0:
                 await self._timers.wait(wait)

@@ -27,6 +27,7 @@ from webhooks_server.domain.subscription import (
     RelayPause,
     Subscription,
 )
+from webhooks_server.domain.target_url import host_of
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.refusals import request_id_reused
@@ -206,4 +207,5 @@ def index_entry(subscription: Subscription) -> IndexEntry:
         max_in_flight=subscription.config.max_in_flight,
         max_age=subscription.retry_policy.max_age,
         max_requests_per_minute=subscription.config.max_requests_per_minute,
+        host=host_of(subscription.config.url),
     )

@@ -18,6 +18,7 @@ from webhooks_server.domain.subscription import (
     Subscription,
     SubscriptionConfig,
 )
+from webhooks_server.domain.target_url import host_of
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.storage.sql.rows.values import Columns, compact
 from webhooks_server.storage.sql.schema import relay_pauses, subscriptions
@@ -35,6 +36,7 @@ ENTRY_COLUMNS = (
     subscriptions.c.retry_policy,
     subscriptions.c.max_requests_per_minute,
     subscriptions.c.failing,
+    subscriptions.c.url,
 )
 PAUSE_COLUMNS = (relay_pauses.c.tenant, relay_pauses.c.reason, relay_pauses.c.pause_time)
 
@@ -116,7 +118,7 @@ def subscription_of(row: Columns) -> Subscription:
 def entry_of(row: Sequence[Any]) -> IndexEntry:
     """Return what the match index keeps of a row of ENTRY_COLUMNS."""
     number, tenant, subscription, partition, version, state, deleted, *wishes = row
-    patterns, max_in_flight, policy, max_requests_per_minute, failing = wishes
+    patterns, max_in_flight, policy, max_requests_per_minute, failing, url = wishes
     return IndexEntry(
         number=SubscriptionNumber(number),
         tenant=TenantId(tenant),
@@ -130,6 +132,7 @@ def entry_of(row: Sequence[Any]) -> IndexEntry:
         max_age=json.loads(policy).get("max_age"),
         max_requests_per_minute=max_requests_per_minute,
         failing=failing,
+        host=host_of(url),
     )
 
 

@@ -1,0 +1,192 @@
+"""Where lanes stand: among those that can send, at a gate that is shut, or among those to read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.subscription import IndexEntry
+from webhooks_server.engine.buffers import Buffers
+from webhooks_server.engine.gates import NO_CAPS, Gates, HostCaps
+from webhooks_server.engine.hunger import Hunger
+from webhooks_server.engine.lane import Lane, Row
+from webhooks_server.engine.ring import Ring
+from webhooks_server.engine.standings import Standings
+from webhooks_server.engine.timers import Timers
+
+ROWS_PER_SLOT = 4
+SHARED_PER_SLOT = 2
+
+
+class LaneBounds(NamedTuple):
+    """How many requests there are slots for, and the rows of them that memory holds.
+
+    About `rows` may be in buffers at once: four times the slots, of which `shared_rows`, a half,
+    for lanes that hold more than they must.
+    """
+
+    slots: int
+    rows: int
+    shared_rows: int
+    hosts: HostCaps = NO_CAPS
+
+
+def bounds_for(slots: int, hosts: HostCaps) -> LaneBounds:
+    """Return the bounds of an engine with so many slots."""
+    return LaneBounds(
+        slots=slots, rows=ROWS_PER_SLOT * slots, shared_rows=SHARED_PER_SLOT * slots, hosts=hosts
+    )
+
+
+class LaneEvents(NamedTuple):
+    """What the lanes call when there is something to do.
+
+    Rows can be sent, lanes must be read, the first timer moved.
+    """
+
+    ready: Callable[[int], None]
+    hungry: Callable[[], None]
+    timer: Callable[[], None]
+
+
+class Places:
+    """All lanes that have work in memory, each where it belongs by what it holds and may do."""
+
+    def __init__(
+        self,
+        index: MatchIndex,
+        monotonic: Callable[[], float],
+        events: LaneEvents,
+        bounds: LaneBounds,
+    ) -> None:
+        """Take the index that tells which subscriptions may send, a clock, and whom to call."""
+        self._index = index
+        self._monotonic = monotonic
+        self._events = events
+        self._lanes: dict[SubscriptionNumber, Lane] = {}
+        self.buffers = Buffers(bounds.rows, bounds.shared_rows, self._tell_hungry)
+        self.ring = Ring()
+        self.hunger = Hunger(self.buffers)
+        self.gates = Gates(bounds.slots, bounds.hosts, monotonic, self._give_way, events.timer)
+        self.standings = Standings(monotonic)
+        self.timers: Timers[SubscriptionNumber] = Timers()
+
+    def __len__(self) -> int:
+        """Return how many lanes there are."""
+        return len(self._lanes)
+
+    def __iter__(self) -> Iterator[Lane]:
+        """Go through all lanes, which may be dropped meanwhile."""
+        return iter(list(self._lanes.values()))
+
+    def get(self, number: SubscriptionNumber) -> Lane | None:
+        """Return a lane that has work in memory."""
+        return self._lanes.get(number)
+
+    def room(self, lane: Lane) -> int:
+        """Return how many more rows a lane's buffer takes."""
+        return self.buffers.room(lane, len(self._lanes))
+
+    def replace(self, lane: Lane, rows: Sequence[Row]) -> None:
+        """Hold what a refill read in the place of what was here when it began."""
+        self.buffers.replace(lane, rows, len(self._lanes))
+
+    def sends(self, lane: Lane) -> bool:
+        """Tell whether a lane may send at all: its subscription does, and its breaker is shut."""
+        return lane.allowed > 0 and self._index.sends(lane.number)
+
+    def open(self, entry: IndexEntry) -> Lane:
+        """Return the lane of a subscription, made where it had no work so far."""
+        lane = self._lanes.get(entry.number)
+        if lane is None:
+            lane = self._lanes[entry.number] = Lane(entry, self.buffers.in_flight_of(entry))
+            self.equip(lane, entry)
+        return lane
+
+    def reopen(self, entry: IndexEntry) -> Lane:
+        """Open a lane for which something may have changed meanwhile."""
+        lane = self.open(entry)
+        lane.max_in_flight = self.buffers.in_flight_of(entry)
+        self.equip(lane, entry)
+        return lane
+
+    def equip(self, lane: Lane, entry: IndexEntry) -> None:
+        """Hold a lane to what its health and its subscription allow now."""
+        health = self.standings.health_of(entry)
+        gates, before = self.gates.of(entry, health.standing), lane.gates
+        self.buffers.leave_class(lane)
+        lane.health = health
+        lane.allowed = self.standings.allowed(health, lane.max_in_flight)
+        if gates != before:
+            # It may be parked where it need not wait any more.
+            lane.waiting = False
+            self.gates.equip(lane, gates)
+        self.buffers.join_class(lane)
+        if gates != before:
+            # Its rows count in another class now: there may be room for others.
+            self._tell_hungry()
+
+    def place(self, lane: Lane, *, new: int = 0) -> None:
+        """Put a lane where it belongs now; at most `new` rows more than before can be taken."""
+        if not self._index.sends(lane.number):
+            lane.waiting = False
+            self.buffers.drop(lane)
+        elif not lane.allowed:
+            self._rest(lane)
+        elif lane.waiting:
+            lane.dirty = True
+            self.buffers.drop(lane)
+        elif lane.ready:
+            self.ring.add(lane)
+            self._events.ready(min(new, len(lane.buffer), lane.allowed - lane.sent))
+        if lane.gates and not lane.ready:
+            self.gates.pass_on(lane)
+        self.feed(lane)
+        self.drop_if_idle(lane)
+
+    def _rest(self, lane: Lane) -> None:
+        """Leave the rows of a lane whose breaker is open alone until it may try again (L1)."""
+        lane.waiting = False
+        self.buffers.drop(lane)
+        entry = self._index.get(lane.number)
+        if lane.health.open_until is not None:
+            self.arm(lane.number, lane.health.open_until)
+        # What expires meanwhile is settled as that of a held lane is.
+        if entry is None or entry.max_age is None:
+            lane.dirty = lane.urgent = False
+
+    def _give_way(self, lane: Lane) -> bool:
+        """Put a lane back that was parked at a gate; tells whether it still wants through."""
+        if self._lanes.get(lane.number) is not lane or not self._index.sends(lane.number):
+            return False
+        if lane.waiting:
+            lane.waiting = False
+            self.feed(lane)
+            return True
+        if not lane.ready:
+            return False
+        self.ring.add(lane)
+        self._events.ready(1)
+        return True
+
+    def feed(self, lane: Lane) -> None:
+        """Let a lane be read in its turn, where it should be."""
+        if lane.hungry:
+            self.hunger.add(lane)
+            self._events.hungry()
+
+    def _tell_hungry(self) -> None:
+        if self.hunger:
+            self._events.hungry()
+
+    def drop_if_idle(self, lane: Lane) -> None:
+        """Forget a lane that has nothing to do."""
+        if lane.idle and self._lanes.get(lane.number) is lane:
+            del self._lanes[lane.number]
+            if lane.gates:
+                self.gates.equip(lane, ())
+
+    def arm(self, number: SubscriptionNumber, moment: float) -> None:
+        """Look at a lane again at that moment."""
+        if self.timers.arm(number, moment):
+            self._events.timer()
