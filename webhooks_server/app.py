@@ -14,7 +14,14 @@ from webhooks_server.domain.errors import InvalidSettings
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.engine import RunningEngine, run_engine
-from webhooks_server.ops import LogConfig, LogTelemetry, SystemClock, configure_logs
+from webhooks_server.ops import (
+    LogConfig,
+    OpsConfig,
+    ServerTelemetry,
+    SystemClock,
+    configure_logs,
+    open_ops,
+)
 from webhooks_server.ops.welcome import next_steps
 from webhooks_server.ports import Clock, Stores, Telemetry
 from webhooks_server.relay.http import open_relay
@@ -34,7 +41,8 @@ class Running:
 
     server: RunningServer
     engine: RunningEngine
-    telemetry: LogTelemetry
+    telemetry: ServerTelemetry
+    page: str
     grace: "Grace"
 
     async def stop(self, settings: Settings) -> None:
@@ -89,6 +97,8 @@ async def serve(settings: Settings) -> int:
         running.telemetry.fact(
             "server.serving", address=address, version=__version__, pid=os.getpid()
         )
+        if running.page:
+            running.telemetry.fact("page.serving", address=running.page)
         if settings.is_development and not settings.logs_json:
             sys.stderr.write(next_steps(address))
         await stop.wait()
@@ -103,10 +113,12 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
     """Open all rooms in the order in which they need each other; close them in the other order."""
     clock = SystemClock()
     ids = IdSource(clock.wall)
-    telemetry = LogTelemetry(clock)
     index = MatchIndex()
     engine_name = f"engine-{ids.uid().hex()}"
     async with AsyncExitStack() as rooms:
+        # The first to come and the last to go: it says whether the others are there.
+        ops = await rooms.enter_async_context(open_ops(_ops_config(settings), clock))
+        telemetry = ops.telemetry
         storage = await rooms.enter_async_context(open_storage(settings, index, clock, telemetry))
         relay = await rooms.enter_async_context(open_relay(settings.relay_config(), clock))
         engine = await rooms.enter_async_context(
@@ -135,10 +147,21 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
             open_server(settings.server_config(), services, info, telemetry)
         )
         storage.announce(server.address)
+        if ops.page is not None:
+            ops.page.is_ready = server.is_serving
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        yield Running(server=server, engine=engine, telemetry=telemetry, grace=grace)
+        page = "" if ops.page is None else ops.page.address
+        yield Running(server=server, engine=engine, telemetry=telemetry, page=page, grace=grace)
+
+
+def _ops_config(settings: Settings) -> OpsConfig:
+    return OpsConfig(
+        listen=settings.ops_listen if settings.has_page else None,
+        tenants=settings.metrics_tenants,
+        traces=settings.traces,
+    )
 
 
 @asynccontextmanager
@@ -148,7 +171,7 @@ async def open_storage(
     """Open the storage that the settings name; only its driver is imported."""
     config = settings.postgres_config()
     if config is None:
-        async with open_sqlite(settings.sqlite_config(), index, clock) as opened:
+        async with open_sqlite(settings.sqlite_config(), index, clock, telemetry) as opened:
             announce = opened.lock.announce
             yield Storage(stores=opened.stores, kind="sqlite", announce=announce)
         return

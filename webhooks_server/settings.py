@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from webhooks_server.storage.sql import SqliteConfig
 
 PREFIX = "WEBHOOKS_"
+OFF = "off"
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 KEPT_HEADER_BYTES = 8192
 
@@ -46,6 +47,12 @@ def _checked_address(value: str) -> str:
 
 def _checked_span(value: str) -> str:
     parse_span(value)
+    return value
+
+
+def _checked_page(value: str) -> str:
+    if value != OFF:
+        split_address(value)
     return value
 
 
@@ -184,6 +191,20 @@ class Settings(_Environment):
         default="auto",
         description="json: one object a line. console: for people. auto: json in production.",
     )
+    ops_listen: Annotated[str, AfterValidator(_checked_page)] = Field(
+        default=OFF,
+        description="The address to serve /metrics, /live and /ready on over HTTP; off: nowhere.",
+    )
+    metrics_tenants: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Tenants with figures of their own in the metrics; 0: no tenant is named.",
+    )
+    traces: bool = Field(
+        default=False,
+        description="Make OpenTelemetry traces; the OTEL_ variables say where they go.",
+    )
     drain_delay: float = Field(
         default=0.0,
         ge=0,
@@ -230,6 +251,11 @@ class Settings(_Environment):
         """Whether log lines are JSON."""
         is_json = {"json": True, "console": False, "auto": not self.is_development}
         return is_json[self.log_format]
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the operations page is served."""
+        return self.ops_listen != OFF
 
     @property
     def url_policy(self) -> UrlPolicy:

@@ -104,7 +104,7 @@ async def test_where_the_loop_dies_all_ends_with_its_error(
     async def serve() -> None:
         async with open_sqlite(SqliteConfig(data_dir=tmp_path), index, clock) as opened:
             shelf = Shelf(opened.stores, clock, index)
-            monkeypatch.setattr(writer_of(shelf)._backlog, "take_group", die)
+            monkeypatch.setattr(writer_of(shelf).backlog, "take_group", die)
             waiting.append(asyncio.ensure_future(shelf.publish("e1")))
             await asyncio.Event().wait()
 

@@ -72,20 +72,21 @@ async def open_served(
     *,
     url_policy: UrlPolicy = POLICY,
     front: Callable[[Stores], Stores] = lambda stores: stores,
+    telemetry: Faults | None = None,
     **changes: object,
 ) -> AsyncIterator[Served]:
     """Open a server on a free port; `changes` go into its ServerConfig.
 
     `front` may put something between the use cases and the stores; the engine has the stores.
     """
-    clock, index, telemetry = SystemClock(), MatchIndex(), Faults()
+    clock, index, telemetry = SystemClock(), MatchIndex(), telemetry or Faults()
     ids = IdSource(clock.wall)
     config = ServerConfig(**{"listen": "127.0.0.1:0", **changes})  # type: ignore[arg-type]
     info = ServerInfo(version="1.2.3", server_id=f"test-{os.getpid()}", start_time=clock.wall())
     engine_config = EngineConfig(engine="engine-1", user_agent="test/1")
     async with contextlib.AsyncExitStack() as rooms:
         enter = rooms.enter_async_context
-        storage = await enter(open_sqlite(SqliteConfig(data_dir=data_dir), index, clock))
+        storage = await enter(open_sqlite(SqliteConfig(data_dir=data_dir), index, clock, telemetry))
         relay = await enter(open_relay(RelayConfig(), clock))
         engine = await enter(
             run_engine(

@@ -17,11 +17,11 @@ from webhooks_server.domain.subscription import (
 )
 from webhooks_server.engine import EngineConfig, RunningEngine, run_engine
 from webhooks_server.ops import SystemClock
-from webhooks_server.ports import Stores
+from webhooks_server.ports import Stores, Unheard
 from webhooks_server.relay.http import RelayConfig, open_relay
 
 
-class Faults:
+class Faults(Unheard):
     """Telemetry that keeps what it is told; a test that ends with a fault in it has failed."""
 
     def __init__(self) -> None:

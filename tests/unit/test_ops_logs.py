@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from webhooks_server.domain.times import Instant
-from webhooks_server.ops import LogConfig, LogTelemetry, configure_logs
+from webhooks_server.ops import LogConfig, ServerTelemetry, configure_logs
 from webhooks_server.ops.telemetry import FIELDS, LINES_PER_SECOND, masked_url
 
 PACKAGE = Path(__file__).parents[2] / "webhooks_server"
@@ -54,9 +54,9 @@ def output() -> io.StringIO:
 
 def telemetry(
     clock: StillClock, output: io.StringIO, *, level: str = "info", as_json: bool = True
-) -> LogTelemetry:
+) -> ServerTelemetry:
     configure_logs(LogConfig(level=level, json=as_json), output)
-    return LogTelemetry(clock)
+    return ServerTelemetry(clock)
 
 
 def lines(output: io.StringIO) -> list[dict[str, object]]:

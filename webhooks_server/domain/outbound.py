@@ -83,9 +83,10 @@ class Recipient:
         delivery_uid: bytes,
         attempt_number: int,
         now: Instant,
+        traceparent: str,
         lease: Lease | None = None,
     ) -> OutboundRequest:
-        """Build and sign the request of an attempt that starts now."""
+        """Build and sign the request of an attempt that starts now and continues this trace."""
         config = self.subscription.config
         timestamp = str(now // 1_000_000)
         headers: list[Header] = [
@@ -100,8 +101,8 @@ class Recipient:
         ]
         signer = self._overlap_signer if now < self._overlap_end else self._signer
         headers += signer.headers(event.id, timestamp, event.payload)
-        if event.traceparent:
-            headers.append(("traceparent", event.traceparent))
+        if traceparent:
+            headers.append(("traceparent", traceparent))
         headers += self._own
         return OutboundRequest(
             url=config.url,

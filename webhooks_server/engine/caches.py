@@ -54,6 +54,10 @@ class Subscriptions:
         if missing:
             await self._load(missing)
 
+    def __len__(self) -> int:
+        """Return how many are here."""
+        return len(self._known)
+
     def _fresh(self, number: SubscriptionNumber) -> Recipient | None:
         entry, known = self._index.get(number), self._known.get(number)
         if known is None or entry is None or known.subscription.version < entry.version:
@@ -78,8 +82,8 @@ class Payloads:
     def __init__(self, store: EventStore, most_bytes: int) -> None:
         """Take where they come from, and the bound."""
         self._store = store
-        self._most = most_bytes
-        self._size = 0
+        self.most = most_bytes
+        self.size = 0
         self._known: OrderedDict[EventSeq, Event] = OrderedDict()
         self._loading = Loading(self._load, EVENTS_PER_LOAD)
 
@@ -88,10 +92,10 @@ class Payloads:
         if event.seq in self._known:
             return
         self._known[event.seq] = event
-        self._size += _size(event)
-        while self._size > self._most:
+        self.size += _size(event)
+        while self.size > self.most:
             _, dropped = self._known.popitem(last=False)
-            self._size -= _size(dropped)
+            self.size -= _size(dropped)
 
     async def get(self, seq: EventSeq) -> Event:
         """Return an event, from the store where it is not here; raises GoneError."""
@@ -111,7 +115,7 @@ class Payloads:
         More would push out what is needed earlier; get() reads the rest.
         """
         missing = list(dict.fromkeys(seq for seq in seqs if seq not in self._known))
-        room = self._most // 2
+        room = self.most // 2
         for first in range(0, len(missing), EVENTS_PER_LOAD):
             if room <= 0:
                 break

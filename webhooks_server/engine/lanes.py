@@ -1,9 +1,6 @@
-"""All lanes of one engine.
+"""All lanes of one engine: what is ready, what must be read, what waits. Plain memory, no I/O."""
 
-What is ready, what must be read, what waits. Plain memory, no I/O, one event loop.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from webhooks_server.domain.breaker import Sign
@@ -40,6 +37,7 @@ class Lanes:
         self._monotonic = monotonic
         self._places = Places(index, monotonic, events, bounds)
         self.standings = self._places.standings
+        self.most_rows = bounds.rows
         self._highest_read = 0
 
     @property
@@ -50,6 +48,10 @@ class Lanes:
     def __len__(self) -> int:
         """Return how many lanes have work in memory."""
         return len(self._places)
+
+    def __iter__(self) -> Iterator[Lane]:
+        """Yield the lanes with work in memory."""
+        return iter(self._places)
 
     @property
     def spare(self) -> int:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.errors import RecordRefused, Unavailable
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.engine.outcomes import Outcomes
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, LaneStore, Telemetry
 
@@ -35,6 +37,7 @@ class Recorder:
     def __init__(
         self,
         store: LaneStore,
+        index: MatchIndex,
         clock: Clock,
         telemetry: Telemetry,
         refused: Callable[[], None],
@@ -50,6 +53,7 @@ class Recorder:
         self._telemetry = telemetry
         self._tell_refused = refused
         self._tell_recorded = recorded
+        self._outcomes = Outcomes(index, telemetry)
         self._waiting: deque[Result] = deque()
         self._committing = 0
         self._wanted = Signal(clock)
@@ -121,6 +125,7 @@ class Recorder:
                 return
             else:
                 for result, answer in zip(batch, answers, strict=True):
+                    self._outcomes.count(result.record, answer)
                     result.done(answer)
                     self._tell_recorded(result.record.token, answer)
                 return

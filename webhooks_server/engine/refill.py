@@ -134,7 +134,7 @@ class Refill:
             for row in rows
         ):
             return False
-        await self._store.settle(self._expiry(entry, lane))
+        await self._settle(self._expiry(entry, lane), entry)
         self._lanes.refill_failed(lane)
         return True
 
@@ -158,8 +158,24 @@ class Refill:
         else:
             self._lanes.settled(lane, more=False)
             return
-        count = await self._store.settle(settlement)
+        count = await self._settle(settlement, entry)
         self._lanes.settled(lane, more=count >= settlement.limit)
+
+    async def _settle(self, settlement: Settlement, entry: IndexEntry) -> int:
+        """Make rows final without an attempt; returns how many."""
+        count = await self._store.settle(settlement)
+        if count:
+            state = settlement.state.name.lower()
+            self._telemetry.count("deliveries", entry.tenant, state, amount=count)
+            self._telemetry.fact(
+                "deliveries.settled",
+                tenant=entry.tenant,
+                subscription=entry.id,
+                state=state,
+                reason=settlement.reason,
+                count=count,
+            )
+        return count
 
     def _expiry(self, entry: IndexEntry, lane: Lane) -> Settlement:
         return Settlement(

@@ -63,6 +63,11 @@ class Relays:
         """How many requests may be with relays at once."""
         return self._local_slots + sum(relay.slots for relay in self._attached)
 
+    @property
+    def attached(self) -> int:
+        """How many relays of other processes are attached."""
+        return len(self._attached)
+
     def check(self) -> None:
         """Raise NoEngine where there is nobody who could send."""
         if self._local is None and not any(relay.slots for relay in self._attached):

@@ -19,6 +19,7 @@ from webhooks_server.domain.outbound import SendResult
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.engine.caches import Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.figures import Parts, watch_engine
 from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.engine.late import LateReports
 from webhooks_server.engine.passes import Pass
@@ -31,7 +32,7 @@ from webhooks_server.engine.sending import Sending
 from webhooks_server.engine.signals import Signal
 from webhooks_server.engine.stopping import Stopping
 from webhooks_server.engine.store_watch import StoreWatch
-from webhooks_server.engine.upkeep import Upkeep
+from webhooks_server.engine.upkeep import Beats, Upkeep
 from webhooks_server.ports import Clock, Relay, Stores, Telemetry
 
 
@@ -74,7 +75,7 @@ class RunningEngine:
             stores.control, clock, telemetry, lambda: self._recorder.unrecorded
         )
         self._recorder = Recorder(
-            stores.lanes, clock, telemetry, self._watch.refused, self.relays.recorded
+            stores.lanes, index, clock, telemetry, self._watch.refused, self.relays.recorded
         )
         self._stopping = Stopping(
             config=config,
@@ -104,7 +105,7 @@ class RunningEngine:
             clock=clock,
             telemetry=telemetry,
             timers=timers,
-            confirmed=self._go_on,
+            beats=Beats(confirmed=self._go_on, lost=self._watch.refused),
         )
         self._late = LateReports(
             self._sending,
@@ -114,6 +115,9 @@ class RunningEngine:
             self.wake,
             self._upkeep.disable,
         )
+        loops = (self._recorder, self._upkeep, self._watch, self.relays)
+        caches = (self._payloads, self._subscriptions)
+        watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *caches))
 
     def _make_sending(self, ids: IdSource) -> Sending:
         return Sending(
@@ -257,7 +261,7 @@ class RunningEngine:
     async def _deliver(self, taken: Taken) -> None:
         lane, row = taken
         epoch = self._lanes.epochs.get(lane.partition, 0)
-        sent = await self._sending.attempt(row.delivery, lane.partition, epoch, row.created_at)
+        sent = await self._sending.attempt(row, lane.partition, epoch)
         if sent is None:
             self._lanes.put_back(taken)
             return

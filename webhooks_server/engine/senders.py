@@ -38,6 +38,11 @@ class Senders:
         """How many slots have nothing to send."""
         return self._slots - self._busy
 
+    @property
+    def busy(self) -> int:
+        """How many slots send."""
+        return self._busy
+
     def resize(self, slots: int) -> None:
         """Let so many send at once from now on; who sends beyond that finishes."""
         more, self._slots = slots - self._slots, slots

@@ -15,7 +15,7 @@ from webhooks_server.domain.delivery import (
     Record,
 )
 from webhooks_server.domain.errors import NoEngine, NotSent, Unavailable
-from webhooks_server.domain.event import Accepted
+from webhooks_server.domain.event import Accepted, Event
 from webhooks_server.domain.ids import DeliverySeq, IdSource, SubscriptionNumber, delivery_id
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, Recipient, SendResult
@@ -25,6 +25,7 @@ from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.domain.values import value
 from webhooks_server.engine.caches import Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.lane import Row
 from webhooks_server.ports import Clock, Relay, Telemetry
 
 JITTER = (0.8, 1.2)
@@ -91,16 +92,14 @@ class Sending:
             delivery_name=f"{subscription.name}/deliveries/{delivery_id(delivery.uid)}",
         )
 
-    async def attempt(
-        self, delivery: NewDelivery, partition: int, epoch: int, created_at: float
-    ) -> Sent | None:
+    async def attempt(self, row: Row, partition: int, epoch: int) -> Sent | None:
         """Make an attempt of a lane's delivery.
 
         None where it must not be sent now, and nothing was.
 
-        `created_at` is a moment of the monotonic clock. What is ours to answer for becomes an
-        INTERNAL outcome.
+        What is ours to answer for becomes an INTERNAL outcome.
         """
+        delivery = row.delivery
         # The edge around one delivery: whatever is wrong with it must not end the sender or touch
         # its neighbours.
         try:
@@ -111,15 +110,15 @@ class Sending:
             if subscription.deleted:
                 # The index has yet to hear of it, and there is no secret left to sign with.
                 return None
-            now, age = self._clock.wall(), self._age(created_at)
-            lease = self.lease(delivery, subscription, partition, epoch, age)
-            request = recipient.request(event, delivery.uid, lease.attempt_number, now, lease)
             # No await between this and the send: what it tells must still be true then (EB3).
+            age = self._age(row.created_at)
             too_old = max_age is not None and age >= max_age
             if too_old or not self._may_send(delivery.subscription):
                 return None
-            result = await self._relay.send(request)
-            return self.settle(lease, subscription, request, result, self._age(created_at))
+            self._telemetry.measure("lag_seconds", self._clock.monotonic() - row.due_at)
+            lease = self.lease(delivery, subscription, partition, epoch, age)
+            request, result = await self._send(recipient, event, lease)
+            return self.settle(lease, subscription, request, result, self._age(row.created_at))
         except NotSent:
             return None
         except Unavailable as error:
@@ -136,12 +135,30 @@ class Sending:
         (delivery,) = accepted.deliveries
         recipient = Recipient(subscription, self._config.user_agent)
         lease = self.lease(delivery, subscription, subscription.partition, epoch)
-        request = recipient.request(accepted.event, delivery.uid, 1, self._clock.wall(), lease)
         try:
-            result = await self._relay.send(request)
+            request, result = await self._send(recipient, accepted.event, lease)
         except NotSent:
             raise NoEngine(subscription.name) from None
         return self.settle(lease, subscription, request, result, age=0)
+
+    async def _send(
+        self, recipient: Recipient, event: Event, lease: Lease
+    ) -> tuple[OutboundRequest, SendResult]:
+        """Build the request of an attempt, and send it before anything else happens."""
+        uid, number = lease.delivery.uid, lease.attempt_number
+        with self._telemetry.span("delivery.attempt", event.traceparent) as span:
+            now = self._clock.wall()
+            request = recipient.request(event, uid, number, now, span.traceparent, lease)
+            result = await self._relay.send(request)
+            if span.is_kept:
+                span.note(
+                    subscription=recipient.subscription.id,
+                    delivery=uid.hex(),
+                    attempt=number,
+                    outcome=result.outcome.name.lower(),
+                    status_code=result.status_code,
+                )
+        return request, result
 
     def settle(
         self,

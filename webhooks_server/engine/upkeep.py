@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from webhooks_server.domain.errors import NotFound, Unavailable
 from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
@@ -19,6 +20,13 @@ from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, Stores, Telemetry
 
 PAUSE_AFTER_FAULT = 0.25
+
+
+class Beats(NamedTuple):
+    """Who is told that control data was confirmed, and that it is too old to go on sending."""
+
+    confirmed: Callable[[], None]
+    lost: Callable[[], None]
 
 
 class Upkeep:
@@ -34,9 +42,9 @@ class Upkeep:
         clock: Clock,
         telemetry: Telemetry,
         timers: Signal,
-        confirmed: Callable[[], None],
+        beats: Beats,
     ) -> None:
-        """Take the collaborators, the signal that a timer moved, and whom to tell of a beat."""
+        """Take the collaborators, the signal that a timer moved, and whom to tell of beats."""
         self._config = config
         self._stores = stores
         self._lanes = lanes
@@ -45,10 +53,12 @@ class Upkeep:
         self._telemetry = telemetry
         self._to_disable: deque[tuple[SubscriptionNumber, DisableReason]] = deque()
         self._timers = timers
-        self._tell_confirmed = confirmed
+        self._beats = beats
         self._confirmed = clock.monotonic()
         self._pauses = index.pauses
         self._visited = 0
+        self.owed = 0
+        """Events whose fan-out was not finished when that was last asked."""
         self.changed = Signal(clock)
         self.fan_outs = Signal(clock)
         self.disabling = Signal(clock)
@@ -56,7 +66,17 @@ class Upkeep:
     @property
     def fresh(self) -> bool:
         """Whether the control data was confirmed recently enough to start a request (EC6)."""
-        return self._clock.monotonic() - self._confirmed <= self._config.stale_after
+        return self.age <= self._config.stale_after
+
+    @property
+    def age(self) -> float:
+        """How long ago the control data was confirmed, in seconds."""
+        return self._clock.monotonic() - self._confirmed
+
+    @property
+    def to_disable(self) -> int:
+        """How many subscriptions are about to be disabled."""
+        return len(self._to_disable)
 
     def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start all loops."""
@@ -94,7 +114,7 @@ class Upkeep:
         await self._bring_up_to_date()
         for number in self._index.take_touched():
             self._lanes.changed(number)
-        self._tell_confirmed()
+        self._beats.confirmed()
         pauses = self._index.pauses
         if pauses != self._pauses:
             await self.find_lanes()
@@ -125,6 +145,8 @@ class Upkeep:
                 await loop()
             except Exception as error:  # noqa: BLE001 - the loop never dies, see EA1
                 self._telemetry.fault("engine.loop_failed", error, loop=name)
+                if not self.fresh:
+                    self._beats.lost()
                 await self._clock.sleep(PAUSE_AFTER_FAULT)
 
     async def _beat(self) -> None:
@@ -157,7 +179,10 @@ class Upkeep:
 
     async def _fan_out(self) -> None:
         while True:
-            finished = [await self._finish(event) for event in await self._stores.lanes.fan_outs()]
+            owing = await self._stores.lanes.fan_outs()
+            self.owed = len(owing)
+            finished = [await self._finish(event) for event in owing]
+            self.owed -= sum(finished)
             # Where none could be finished, the back-stop asks again.
             if not any(finished):
                 await self.fan_outs.wait()

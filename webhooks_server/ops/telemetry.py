@@ -2,14 +2,17 @@
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import structlog
 
-from webhooks_server.domain.delivery import Outcome
+from webhooks_server.ops.levels import level_of
 from webhooks_server.ops.logs import LOGGER
-from webhooks_server.ports import Clock
+from webhooks_server.ops.measures import Measures, Watched
+from webhooks_server.ports import Clock, Span, Untraced
+from webhooks_server.ports.telemetry import Field
 
 LINES_PER_SECOND = 20
 """Of each fact; what comes on top within the same second is counted and left out."""
@@ -25,9 +28,11 @@ FIELDS = frozenset(
     " subscriptions tenant to_version unrecorded url version work".split()
 )
 
-_SUCCEEDED = Outcome.SUCCEEDED.name.lower()
+OpenSpan = Callable[[str, str], Span]
 
-Field = str | int | float | bool | None
+
+def _untraced(_name: str, parent: str) -> Span:
+    return Untraced(parent)
 
 
 @dataclass(slots=True)
@@ -39,16 +44,22 @@ class _Window:
     omitted: int = 0
 
 
-class LogTelemetry:
-    """ports.Telemetry as log lines.
+class ServerTelemetry:
+    """ports.Telemetry: facts as log lines, figures for whoever asks, spans where they are wanted.
 
-    A delivery that was attempted with success is DEBUG, all other facts are INFO, faults are ERROR.
     At level debug every line is written; else at most LINES_PER_SECOND of each fact, and the next
     line of a fact says in `omitted` how many were left out before it.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        """Take the clock that the rate is measured by; configure_logs comes first."""
+    def __init__(
+        self, clock: Clock, measures: Measures | None = None, span: OpenSpan = _untraced
+    ) -> None:
+        """Take the clock that the rate is measured by; configure_logs comes first.
+
+        Without measures no figures are kept, and without `span` no traces are made.
+        """
+        self.span = span
+        self._measures = measures
         self._clock = clock
         self._logger = structlog.stdlib.get_logger(LOGGER)
         self._level = logging.getLogger(LOGGER).getEffectiveLevel()
@@ -56,18 +67,39 @@ class LogTelemetry:
 
     def fact(self, name: str, /, **fields: Field) -> None:
         """Write the fact, unless its level or the rate says no."""
-        level = _level_of(name, fields)
+        if self._measures is not None:
+            self._measures.count("facts", (name,), 1)
+        level = level_of(name, fields)
         if level < self._level:
             return
         omitted = self._omitted(name)
         if omitted is not None:
-            self._logger.log(level, name, fields=_shown(fields) | omitted)
+            self._logger.log(level, name, fields=shown(fields) | omitted)
 
     def fault(self, name: str, error: BaseException, /, **fields: str | int) -> None:
         """Write the fault with its traceback, unless the rate says no."""
+        if self._measures is not None:
+            self._measures.count("faults", (name,), 1)
         omitted = self._omitted(name)
         if omitted is not None:
-            self._logger.error(name, fields=_shown(fields) | omitted, exc_info=error)
+            self._logger.error(name, fields=shown(fields) | omitted, exc_info=error)
+
+    def count(self, name: str, /, *labels: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        if self._measures is not None:
+            self._measures.count(name, labels, amount)
+
+    def measure(self, name: str, value: float, /) -> None:
+        """Put one value into a distribution."""
+        if self._measures is not None:
+            self._measures.measure(name, value)
+
+    def watch(
+        self, name: str, read: Callable[[], float], /, *labels: str, bound: Bound = None
+    ) -> None:
+        """Let a level be read."""
+        if self._measures is not None:
+            self._measures.watch(name, Watched(labels, read, bound))
 
     def _omitted(self, name: str) -> dict[str, Field] | None:
         """Count a line: None where it is too many, else what to add to it."""
@@ -85,13 +117,8 @@ class LogTelemetry:
         return {}
 
 
-def _level_of(name: str, fields: dict[str, Field]) -> int:
-    if name == "delivery.attempted" and fields.get("outcome") == _SUCCEEDED:
-        return logging.DEBUG
-    return logging.INFO
-
-
-def _shown(fields: dict[str, Field] | dict[str, str | int]) -> dict[str, Field]:
+def shown(fields: dict[str, Field] | dict[str, str | int]) -> dict[str, Field]:
+    """Return fields as they may be seen: those that are not on the list, and URLs, are masked."""
     return {name: _shown_value(name, value) for name, value in fields.items()}
 
 

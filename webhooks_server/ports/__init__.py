@@ -1,8 +1,9 @@
 """What the inner rooms need from outside: one Protocol per need, each written as a contract."""
 
 from webhooks_server.ports.control import ControlStore, LaneStore, Stores
-from webhooks_server.ports.running import Clock, Engine, Relay, Telemetry
+from webhooks_server.ports.running import Clock, Engine, Relay
 from webhooks_server.ports.stores import DeliveryStore, EventStore, SubscriptionStore
+from webhooks_server.ports.telemetry import Span, Telemetry, Unheard, Untraced
 
 __all__ = [
     "Clock",
@@ -12,7 +13,10 @@ __all__ = [
     "EventStore",
     "LaneStore",
     "Relay",
+    "Span",
     "Stores",
     "SubscriptionStore",
     "Telemetry",
+    "Unheard",
+    "Untraced",
 ]

@@ -1,4 +1,4 @@
-"""What a running process offers the inner rooms: time, telemetry, the relay and the engine."""
+"""What a running process offers the inner rooms: time, the relay and the engine."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
@@ -34,21 +34,6 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Return after this many seconds of monotonic time."""
-        ...
-
-
-class Telemetry(Protocol):
-    """Where the inner rooms say what happened."""
-
-    def fact(self, name: str, /, **fields: str | float | bool | None) -> None:
-        """State one fact by its dotted name (`delivery.attempted`).
-
-        Fields never hold a secret or a payload.
-        """
-        ...
-
-    def fault(self, name: str, error: BaseException, /, **fields: str | int) -> None:
-        """State that something failed which should not, with the exception, for operators only."""
         ...
 
 

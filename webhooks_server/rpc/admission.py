@@ -10,8 +10,8 @@ class Admission:
 
     def __init__(self, capacity: int) -> None:
         """Take how many calls may run at once."""
-        self._capacity = capacity
-        self._running = 0
+        self.capacity = capacity
+        self.running = 0
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -20,16 +20,16 @@ class Admission:
         """Let a call in; raises ShuttingDown, ServerOverloaded."""
         if self._closed:
             raise ShuttingDown
-        if self._running >= self._capacity:
+        if self.running >= self.capacity:
             raise ServerOverloaded
-        if not self._running:
+        if not self.running:
             self._idle.clear()
-        self._running += 1
+        self.running += 1
 
     def __exit__(self, *_: object) -> None:
         """Take note that a call has ended."""
-        self._running -= 1
-        if not self._running:
+        self.running -= 1
+        if not self.running:
             self._idle.set()
 
     @property

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import cast
 
 import grpc.aio
 from grpc_health.v1 import health_pb2
@@ -13,6 +14,7 @@ from webhooks_server.domain.bounds import MAX_PAYLOAD_BYTES
 from webhooks_server.domain.errors import StartError
 from webhooks_server.ports import Telemetry
 from webhooks_server.rpc.admission import Admission
+from webhooks_server.rpc.call import Context
 from webhooks_server.rpc.handlers import (
     contract_handlers,
     health_handler,
@@ -70,6 +72,15 @@ class RunningServer:
     streams: Admission
     publish_streams: OpenStreams
 
+    async def is_serving(self) -> bool:
+        """Tell what the health service answers for the server as a whole."""
+        answer = await self.health.Check(
+            # It looks at its context only where a service is not known.
+            health_pb2.HealthCheckRequest(),
+            cast("Context", None),
+        )
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
     async def drain(self, grace: float, delay: float = 0.0) -> bool:
         """Report NOT_SERVING, then refuse new calls and wait for those that run.
 
@@ -111,16 +122,17 @@ async def open_server(
             services,
             replace(info, limits=limits),
             pages,
-            Wall(calls, telemetry),
+            Wall(calls, telemetry, "calls"),
             publish_streams,
             telemetry,
         )
     )
     # Of their own: a server that is busy, or on its way out, still says so.
-    checks, watches = (Wall(Admission(bound), telemetry) for bound in (MAX_CHECKS, MAX_STREAMS))
+    checks = Wall(Admission(MAX_CHECKS), telemetry, "health_checks")
+    watches = Wall(Admission(MAX_STREAMS), telemetry, "health_watches")
     server.add_generic_rpc_handlers([health_handler(health, checks, watches)])
     if config.reflection:
-        server.add_generic_rpc_handlers(reflection_handlers(Wall(streams, telemetry)))
+        server.add_generic_rpc_handlers(reflection_handlers(Wall(streams, telemetry, "reflection")))
     readiness = services.admin.readiness()
     await _report(health, ready=await anext(readiness))
     port = _bound(server, config.listen)

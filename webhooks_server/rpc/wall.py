@@ -14,7 +14,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from webhooks_server.domain.errors import ShuttingDown, WebhooksError, invalid
-from webhooks_server.ports import Telemetry
+from webhooks_server.ports import Span, Telemetry, Untraced
 from webhooks_server.rpc.admission import Admission
 from webhooks_server.rpc.call import Call, Calls, Context
 from webhooks_server.rpc.errors import CallStatus, deadline_status, internal_status, status_of
@@ -35,6 +35,8 @@ LONGER_CALLS = {
 }
 
 _CANCELLED_WITHIN = 5.0
+# What callers do; not health and reflection.
+_TRACED = "webhooks."
 
 Request = TypeVar("Request", bound=Message)
 Result = TypeVar("Result")
@@ -71,10 +73,11 @@ class Messages(Generic[Request]):
 class Wall:
     """Guards methods; those behind one wall share its admission."""
 
-    def __init__(self, admission: Admission, telemetry: Telemetry) -> None:
-        """Take who is let in, and where faults are told."""
+    def __init__(self, admission: Admission, telemetry: Telemetry, kind: str) -> None:
+        """Take who is let in, where is told what comes, and what kind of calls that is."""
         self._admission = admission
         self._telemetry = telemetry
+        telemetry.watch("calls_running", lambda: admission.running, kind, bound=admission.capacity)
         self._calls = Calls()
 
     def unary(
@@ -85,11 +88,14 @@ class Wall:
     ) -> Handler:
         """Guard a method of one request and one answer; its time is bounded."""
         seconds = LONGER_CALLS.get(method.rpartition(".")[2], CALL_SECONDS)
+        # Looking after the server is no part of anybody's trace.
+        span_of = self._telemetry.span if method.startswith(_TRACED) else _untraced
 
         async def guarded(data: bytes, context: Context) -> bytes:
-            call = self._calls.begin(context)
+            call = self._begin(method, context)
             try:
-                with self._admission:
+                with self._admission, span_of(method, call.traceparent) as span:
+                    call.traceparent = span.traceparent
                     answering = behavior(_parsed(parse, data), call)
                     if not _ends_within(context, seconds):
                         answering = bounded(answering, seconds)
@@ -109,7 +115,7 @@ class Wall:
         """Guard a method that writes its answers itself."""
 
         async def guarded(data: bytes, context: Context) -> None:
-            call = self._calls.begin(context)
+            call = self._begin(method, context)
             try:
                 with self._admission:
                     await behavior(_parsed(parse, data), context)
@@ -127,7 +133,7 @@ class Wall:
         """Guard a method of many requests and many answers."""
 
         async def guarded(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            call = self._calls.begin(context)
+            call = self._begin(method, context)
             parsed = (_parsed(parse, data) async for data in requests)
             try:
                 with self._admission:
@@ -147,7 +153,7 @@ class Wall:
         """Guard a method of many requests and many answers that reads and writes them itself."""
 
         async def guarded(_: AsyncIterator[bytes], context: Context) -> None:
-            call = self._calls.begin(context)
+            call = self._begin(method, context)
             try:
                 with self._admission:
                     await behavior(Messages(context, parse), call)
@@ -156,20 +162,37 @@ class Wall:
 
         return grpc.stream_stream_rpc_method_handler(guarded)
 
+    def _begin(self, method: str, context: Context) -> Call:
+        self._telemetry.count("calls", method)
+        return self._calls.begin(context)
+
     def _status(self, error: BaseException, method: str, request_id: str) -> CallStatus:
         """Return the status that a failed call ends with; raises what gRPC itself must see."""
         if isinstance(error, grpc.aio.AbortError) or _is_cancelled(error):
+            self._telemetry.count("calls_failed", method, "CANCELLED")
             raise error
         if isinstance(error, _TookTooLong):
+            self._refused(method, "DEADLINE_EXCEEDED", request_id)
             return deadline_status(request_id)
         if isinstance(error, asyncio.CancelledError):
             # What the call waited for was cancelled, not the call: that happens at the stop alone,
             # and a caller would wait for ever.
             error = ShuttingDown()
         status = status_of(error, request_id) if isinstance(error, WebhooksError) else None
-        if status is None:
+        if status is None or not isinstance(error, WebhooksError):
+            self._telemetry.count("calls_failed", method, "INTERNAL")
             self._telemetry.fault("rpc.failed", error, method=method, request_id=request_id)
-        return status or internal_status(request_id)
+            return internal_status(request_id)
+        self._refused(method, error.reason, request_id)
+        return status
+
+    def _refused(self, method: str, reason: str, request_id: str) -> None:
+        self._telemetry.count("calls_failed", method, reason)
+        self._telemetry.fact("rpc.refused", method=method, reason=reason, request_id=request_id)
+
+
+def _untraced(_method: str, parent: str) -> Span:
+    return Untraced(parent)
 
 
 def _parsed(parse: Parse[Request], data: bytes) -> Request:

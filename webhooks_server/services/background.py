@@ -18,6 +18,7 @@ class Background:
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[object]] = set()
         self._needless: set[asyncio.Task[object]] = set()
+        telemetry.watch("background_tasks", lambda: len(self._tasks))
 
     def start(
         self, name: str, work: Coroutine[object, object, object], *, needed: bool = True

@@ -11,7 +11,7 @@ from webhooks_server.services.admin import Admin
 from webhooks_server.services.background import Background
 from webhooks_server.services.deliveries import Deliveries
 from webhooks_server.services.events import Events
-from webhooks_server.services.pings import Pings
+from webhooks_server.services.pings import MAX_PINGS, Pings
 from webhooks_server.services.publishing import Publishing
 from webhooks_server.services.rotations import Rotations
 from webhooks_server.services.subscriptions import Subscriptions
@@ -59,6 +59,7 @@ def build_services(
     background = Background(telemetry)
     ports = _Ports(stores, engine, index, clock, ids, telemetry)
     pings = _pings(config, ports, background)
+    telemetry.watch("pings_running", lambda: pings.running, bound=MAX_PINGS)
     return Services(
         background=background,
         pings=pings,
@@ -99,13 +100,13 @@ def _pings(config: ServicesConfig, ports: _Ports, background: Background) -> Pin
 def _publishing(config: ServicesConfig, ports: _Ports, background: Background) -> Publishing:
     return Publishing(
         largest_payload=config.max_payload_bytes,
-        events=ports.stores.events,
-        subscriptions=ports.stores.subscriptions,
+        stores=ports.stores,
         engine=ports.engine,
         index=ports.index,
         ids=ports.ids,
         clock=ports.clock,
         background=background,
+        telemetry=ports.telemetry,
     )
 
 

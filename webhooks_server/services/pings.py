@@ -74,7 +74,8 @@ class Pings:
         self._index = index
         self._ids = ids
         self._background = background
-        self._running = 0
+        self.running = 0
+        """Pings that somebody waits for."""
 
     async def ping(self, tenant: TenantId, subscription: SubscriptionId) -> PingResult:
         """Make one attempt at once and return it.
@@ -120,15 +121,15 @@ class Pings:
 
     async def _send(self, subscription: Subscription) -> PingResult:
         # Before anything is stored: a ping that had to wait would be taken for one that was lost.
-        if self._running >= MAX_PINGS:
+        if self.running >= MAX_PINGS:
             raise ServerOverloaded
-        self._running += 1
+        self.running += 1
         try:
             accepted = await self._append(subscription, subscription.config.timeout + _OWN_TIME)
             uid = _only_delivery(accepted[0], subscription)
             attempt = await self._engine.send_now(subscription, accepted[0])
         finally:
-            self._running -= 1
+            self.running -= 1
         name = f"{subscription.name}/deliveries/{delivery_id(uid)}"
         return PingResult(delivery_name=name, attempt=attempt)
 

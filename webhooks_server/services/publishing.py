@@ -9,7 +9,7 @@ from webhooks_server.domain.errors import EventIdReused, NotFound, StoreUnavaila
 from webhooks_server.domain.event import Accepted, Event, Publish, content_hash
 from webhooks_server.domain.ids import EventId, IdSource, TenantId
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.ports import Clock, Engine, EventStore, SubscriptionStore
+from webhooks_server.ports import Clock, Engine, Stores, Telemetry
 from webhooks_server.services.background import Background
 from webhooks_server.services.catching_up import catch_up
 from webhooks_server.services.event_checks import check_event, payload_bytes, read_through
@@ -47,34 +47,40 @@ class Publishing:
         self,
         *,
         largest_payload: int,
-        events: EventStore,
-        subscriptions: SubscriptionStore,
+        stores: Stores,
         engine: Engine,
         index: MatchIndex,
         ids: IdSource,
         clock: Clock,
         background: Background,
+        telemetry: Telemetry,
     ) -> None:
         """Take the ports; largest_payload in bytes."""
         self._largest_payload = largest_payload
-        self._events = events
-        self._subscriptions = subscriptions
+        self._events = stores.events
+        self._subscriptions = stores.subscriptions
         self._engine = engine
         self._index = index
         self._ids = ids
         self._clock = clock
         self._background = background
+        self._telemetry = telemetry
 
     async def publish(self, draft: PublishDraft) -> Sequence[Accepted]:
         """Accept the events durably, all or none; the answer is in their order."""
+        begun = self._clock.monotonic()
         await read_through(payload_bytes(draft.events), self.check, draft)
-        return await self.accept(draft.tenant, draft.events)
+        return await self.accept(draft.tenant, draft.events, begun)
 
-    async def accept(self, tenant: TenantId, events: tuple[Event, ...]) -> Sequence[Accepted]:
-        """Accept events that check() let pass, as publish does."""
+    async def accept(
+        self, tenant: TenantId, events: tuple[Event, ...], begun: float | None = None
+    ) -> Sequence[Accepted]:
+        """Accept events that check() let pass, as publish does, which began at a moment."""
+        began = self._clock.monotonic() if begun is None else begun
         publish = Publish(tenant=tenant, events=self._with_ids(events))
         try:
-            accepted = await self._events.append(publish)
+            with self._telemetry.span("events.accept", events[0].traceparent):
+                accepted = await self._events.append(publish)
         except asyncio.CancelledError:
             # The caller went away, yet the commit may stand: the deliveries shall not wait for the
             # engine to find them by itself.
@@ -84,6 +90,8 @@ class Publishing:
             self._engine.store_refused()
             raise
         self._engine.accepted(accepted)
+        self._count(tenant, accepted)
+        self._telemetry.measure("publish_seconds", self._clock.monotonic() - began)
         return accepted
 
     async def accept_each(
@@ -109,6 +117,12 @@ class Publishing:
         await catch_up(self._index, self._subscriptions)
         seen: dict[EventId, Event] = {}
         return [await self._validated(event, seen) for event in draft.events]
+
+    def _count(self, tenant: TenantId, accepted: Sequence[Accepted]) -> None:
+        duplicates = sum([one.duplicate for one in accepted])
+        if duplicates:
+            self._telemetry.count("events", tenant, "duplicate", amount=duplicates)
+        self._telemetry.count("events", tenant, "accepted", amount=len(accepted) - duplicates)
 
     def check(self, draft: PublishDraft) -> None:
         """Raise InvalidArgument with all that is wrong, NotFound where there is no such tenant."""

@@ -25,19 +25,29 @@ class Backlog:
         self._preparation = preparation
         self._appends: deque[Append] = deque()
         self._batches: deque[RecordBatch] = deque()
-        self._bytes = 0
+        self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._appends) + len(self._batches)
 
+    @property
+    def appends(self) -> int:
+        """How many appends wait."""
+        return len(self._appends)
+
+    @property
+    def batches(self) -> int:
+        """How many batches of records wait."""
+        return len(self._batches)
+
     def add_append(self, append: Append) -> None:
         """Let an append wait; raises ServerOverloaded where too many do."""
-        if len(self._appends) >= MAX_WAITING or self._bytes + append.size > MAX_WAITING_BYTES:
+        if len(self._appends) >= MAX_WAITING or self.bytes + append.size > MAX_WAITING_BYTES:
             raise ServerOverloaded
         # Never before those that are written before it, whose seqs must be lower.
         if not self._appends or self._preparation.is_done(self._appends[-1]):
             self._preparation.of(append)
-        self._bytes += append.size
+        self.bytes += append.size
         self._appends.append(append)
 
     def add_batch(self, batch: RecordBatch) -> None:
@@ -72,7 +82,7 @@ class Backlog:
         passed_over: list[Append] = []
         while self._appends:
             append = self._appends.popleft()
-            self._bytes -= append.size
+            self.bytes -= append.size
             if append.is_answered:
                 continue
             if not keys.isdisjoint(append.keys):
@@ -94,4 +104,4 @@ class Backlog:
 
     def _put_back(self, appends: Sequence[Append]) -> None:
         self._appends.extendleft(reversed(appends))
-        self._bytes += sum(append.size for append in appends)
+        self.bytes += sum(append.size for append in appends)

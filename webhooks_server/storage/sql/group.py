@@ -45,6 +45,11 @@ class Group:
     appends: Sequence[Append] = ()
     batches: Sequence[RecordBatch] = ()
 
+    @property
+    def size(self) -> int:
+        """How many Publishes and records of attempts it holds."""
+        return len(self.appends) + sum([len(batch.records) for batch in self.batches])
+
     def parts(self) -> Sequence["Group"]:
         """Split it: appends from records, else in the middle; none where one is alone (EA3)."""
         batches = self.batches

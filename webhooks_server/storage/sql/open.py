@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.times import Instant
-from webhooks_server.ports import Clock, Stores
+from webhooks_server.ports import Clock, Stores, Telemetry, Unheard
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.config import (
     ENGINE_READERS,
@@ -26,6 +26,7 @@ from webhooks_server.storage.sql.control import SqlControl
 from webhooks_server.storage.sql.deliveries import SqlDeliveries
 from webhooks_server.storage.sql.dialects import keep_state, read_state
 from webhooks_server.storage.sql.events import SqlEvents
+from webhooks_server.storage.sql.figures import watch_storage
 from webhooks_server.storage.sql.lanes import SqlLanes
 from webhooks_server.storage.sql.lock import DataLock, hold_lock
 from webhooks_server.storage.sql.long_reads import LongReads
@@ -34,6 +35,8 @@ from webhooks_server.storage.sql.start import prepare_database
 from webhooks_server.storage.sql.subscriptions import SqlSubscriptions
 from webhooks_server.storage.sql.thread import WriterThread
 from webhooks_server.storage.sql.writer import GroupWriter, keep_running
+
+UNHEARD = Unheard()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class SqliteStores:
 
 @asynccontextmanager
 async def open_sqlite(
-    config: SqliteConfig, index: MatchIndex, clock: Clock
+    config: SqliteConfig, index: MatchIndex, clock: Clock, telemetry: Telemetry = UNHEARD
 ) -> AsyncIterator[SqliteStores]:
     """Own a data directory and open its database, made or migrated where that is needed.
 
@@ -67,7 +70,8 @@ async def open_sqlite(
         store_clock = StoreClock(clock, latest)
         long_reads = LongReads(config, store_clock)
         stack.callback(long_reads.close)
-        writer = GroupWriter(thread, index, store_clock, numbers)
+        writer = GroupWriter(thread, index, store_clock, numbers, telemetry)
+        watch_storage(telemetry, thread, writer, {"callers": readers, "engine": engine_readers})
 
         def now(_: Connection) -> Instant:
             return store_clock.now()

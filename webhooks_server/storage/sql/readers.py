@@ -71,7 +71,7 @@ class Readers:
         self._idle = [engine.connect() for _ in range(count)]
         self._gate = gate
         self._seconds = seconds
-        self._asked = 0
+        self.asked = 0
         self._closed = False
 
     async def run(self, script: Callable[[Connection], Result]) -> Result:
@@ -81,14 +81,14 @@ class Readers:
         """
         if self._closed:
             raise StoreUnavailable
-        if self._asked >= MAX_WAITING:
+        if self.asked >= MAX_WAITING:
             raise ServerOverloaded
-        self._asked += 1
+        self.asked += 1
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._executor, self._run, script)
         finally:
-            self._asked -= 1
+            self.asked -= 1
 
     def close(self) -> None:
         """Wait for what runs, and close the connections."""

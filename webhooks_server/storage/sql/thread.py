@@ -31,7 +31,7 @@ class WriterThread:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._wal = database.with_name(f"{database.name}-wal")
         self._gate = gate
-        self._asked = 0
+        self.asked = 0
         self._turn = asyncio.Lock()
         self._let_in = asyncio.Event()
         self._let_in.set()
@@ -56,9 +56,9 @@ class WriterThread:
 
         They take turns, so that a group waits for one of them and not for all that were asked for.
         """
-        if self._asked >= MAX_WAITING:
+        if self.asked >= MAX_WAITING:
             raise ServerOverloaded
-        self._asked += 1
+        self.asked += 1
         try:
             async with self._turn:
                 while self.is_alone:
@@ -66,7 +66,7 @@ class WriterThread:
                 return await self.run(in_transaction(script, dry_run=dry_run))
         finally:
             self.written.set()
-            self._asked -= 1
+            self.asked -= 1
 
     @property
     def is_alone(self) -> bool:

@@ -1,6 +1,7 @@
 """The loop that commits groups: it takes what waits, writes it as one, and answers each alone."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -12,6 +13,7 @@ from webhooks_server.domain.errors import StoreConflict, StoreUnavailable
 from webhooks_server.domain.event import Accepted, Publish
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.engine.tasks import open_tasks
+from webhooks_server.ports import Telemetry
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.sql.accept import append_of
 from webhooks_server.storage.sql.backlog import Backlog
@@ -40,14 +42,20 @@ class GroupWriter:
     """Group commit without a timer: while one transaction is committed, the next ones gather."""
 
     def __init__(
-        self, thread: WriterThread, index: MatchIndex, clock: StoreClock, numbers: Numbers
+        self,
+        thread: WriterThread,
+        index: MatchIndex,
+        clock: StoreClock,
+        numbers: Numbers,
+        telemetry: Telemetry,
     ) -> None:
+        self._telemetry = telemetry
         self._thread = thread
         self._index = index
         self._clock = clock
         self._numbers = numbers
         self._preparation = Preparation(index, clock, numbers)
-        self._backlog = Backlog(self._preparation)
+        self.backlog = Backlog(self._preparation)
         self._wake = asyncio.Event()
         thread.written = self._wake
         self._closed = False
@@ -59,7 +67,7 @@ class GroupWriter:
         if not publish.events:
             return ()
         append = append_of(publish, asyncio.get_running_loop().create_future())
-        self._backlog.add_append(append)
+        self.backlog.add_append(append)
         self._wake.set()
         return await append.future
 
@@ -71,7 +79,7 @@ class GroupWriter:
             records=records,
             future=asyncio.get_running_loop().create_future(),
         )
-        self._backlog.add_batch(batch)
+        self.backlog.add_batch(batch)
         self._wake.set()
         return await batch.future
 
@@ -103,13 +111,13 @@ class GroupWriter:
             while not self._closed:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._backlog:
-                    await self._finish(self._backlog.take_group())
+                while self.backlog:
+                    await self._finish(self.backlog.take_group())
                 # What others wrote may have filled the log.
                 await self._finish(Group())
         finally:
             self._closed = True
-            self._backlog.refuse(StoreUnavailable())
+            self.backlog.refuse(StoreUnavailable())
 
     def _check_open(self) -> None:
         if self._closed:
@@ -157,6 +165,7 @@ class GroupWriter:
             if not group.appends and not group.batches:
                 return
             appends = [self._preparation.of(append) for append in group.appends]
+            begun = time.monotonic()
             outcome = await self._thread.run(
                 partial(
                     write_group,
@@ -169,6 +178,8 @@ class GroupWriter:
             match outcome:
                 case Written():
                     group.answer(outcome)
+                    self._telemetry.measure("commit_seconds", time.monotonic() - begun)
+                    self._telemetry.measure("commit_operations", group.size)
                     return
                 case Refusal.STALE:
                     await self._write_anew(group)
@@ -191,8 +202,8 @@ class GroupWriter:
         with self._thread.alone():
             await self._refresh_index()
             # Its appends may need more than one group now.
-            self._backlog.put_back(group)
-            await self._settle(self._backlog.take_group())
+            self.backlog.put_back(group)
+            await self._settle(self.backlog.take_group())
 
     async def _refresh_index(self) -> None:
         known = None

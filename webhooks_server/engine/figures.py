@@ -1,0 +1,55 @@
+"""What an engine tells in figures: how full each of its bounds is."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from webhooks_server.engine.caches import MAX_SUBSCRIPTIONS, Payloads, Subscriptions
+from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.recording import Recorder
+from webhooks_server.engine.relays import MAX_ATTACHED, Relays
+from webhooks_server.engine.senders import Senders
+from webhooks_server.engine.store_watch import StoreWatch
+from webhooks_server.engine.upkeep import Upkeep
+from webhooks_server.ports import Clock, Telemetry
+
+
+class Parts(NamedTuple):
+    """The parts of an engine that have a bound."""
+
+    senders: Senders
+    lanes: Lanes
+    recorder: Recorder
+    upkeep: Upkeep
+    watch: StoreWatch
+    relays: Relays
+    payloads: Payloads
+    subscriptions: Subscriptions
+
+
+def watch_engine(telemetry: Telemetry, clock: Clock, parts: Parts) -> None:
+    """Let the levels of an engine be read."""
+    watch, lanes, recorder = telemetry.watch, parts.lanes, parts.recorder
+    relays = parts.relays
+    watch("requests_in_flight", lambda: parts.senders.busy, bound=lambda: relays.slots)
+    # Nothing is sent above two thirds of it; what is in flight by then comes on top (EC14).
+    watch("unrecorded_results", lambda: recorder.unrecorded, bound=lambda: 3 * relays.slots)
+    watch("relays_attached", lambda: relays.attached, bound=MAX_ATTACHED)
+    watch("buffered_deliveries", lambda: lanes.most_rows - lanes.spare, bound=lanes.most_rows)
+    watch("lanes", lambda: len(lanes))
+    watch("lane_timers", lambda: len(lanes.timers))
+    watch("oldest_due_seconds", _oldest_due(lanes, clock))
+    watch("payload_cache_bytes", lambda: parts.payloads.size, bound=parts.payloads.most)
+    watch("subscription_cache", lambda: len(parts.subscriptions), bound=MAX_SUBSCRIPTIONS)
+    watch("fan_outs_owed", lambda: parts.upkeep.owed)
+    watch("disables_waiting", lambda: parts.upkeep.to_disable)
+    watch("control_age_seconds", lambda: parts.upkeep.age)
+    watch("store_writable", lambda: parts.watch.writable)
+
+
+def _oldest_due(lanes: Lanes, clock: Clock) -> Callable[[], float]:
+    def read() -> float:
+        now = clock.monotonic()
+        # The first of a lane is the one that is due longest; one in flight is not waited for.
+        return max((now - lane.buffer[0].due_at for lane in lanes if lane.buffer), default=0.0)
+
+    return read
