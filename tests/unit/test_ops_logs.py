@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,3 +188,43 @@ def stated_fields() -> Iterator[tuple[str, str]]:
 
 def test_every_field_that_the_code_states_is_a_known_one() -> None:
     assert [(where, name) for where, name in stated_fields() if name not in FIELDS] == []
+
+
+@pytest.mark.parametrize(
+    ("fact", "fields", "level"),
+    [
+        ("delivery.attempted", {"outcome": "http_error", "state": "failed"}, "info"),
+        ("subscription.created", {}, "info"),
+        ("subscription.disabled", {"reason": "gone"}, "warning"),
+        ("store.unwritable", {}, "warning"),
+        ("store.writable", {}, "info"),
+        ("audit.violated", {"count": 1}, "warning"),
+        ("rpc.refused", {"reason": "INVALID_FIELD"}, "info"),
+        ("rpc.refused", {"reason": "STORE_UNAVAILABLE"}, "warning"),
+    ],
+)
+def test_a_fact_is_as_loud_as_what_is_to_be_done_about_it(
+    clock: StillClock, output: io.StringIO, fact: str, fields: dict[str, str], level: str
+) -> None:
+    telemetry(clock, output).fact(fact, **fields)
+    assert lines(output)[0]["level"] == level
+
+
+def stated_facts() -> Iterator[str]:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and node.args:
+                called = ast.unparse(node.func)
+                told = called.endswith((".fact", ".fault", "._told"))
+                if told:
+                    # A choice between two names is two names.
+                    strings = [
+                        one for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)
+                    ]
+                    yield from (str(one.value) for one in strings)
+
+
+def test_the_documentation_lists_every_fact() -> None:
+    page = (PACKAGE.parent / "docs" / "operations.md").read_text()
+    documented = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", page, re.MULTILINE))
+    assert documented == set(stated_facts()) | {"library.logged"}

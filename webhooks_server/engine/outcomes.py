@@ -4,9 +4,9 @@ from webhooks_server.domain.delivery import DeliveryState, Outcome, Record, Reco
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.ports import Telemetry
 
-# Made once: the name of an enumeration's member costs more than all the rest of a count.
-_STATES = {state: state.name.lower() for state in DeliveryState}
-_OUTCOMES = {outcome: outcome.name.lower() for outcome in Outcome}
+# By number, which both count from 1: a member's name and its hash cost more than all the rest.
+_STATES = ("", *(state.name.lower() for state in DeliveryState))
+_OUTCOMES = ("", *(outcome.name.lower() for outcome in Outcome))
 
 
 class Outcomes:

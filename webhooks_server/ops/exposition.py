@@ -79,10 +79,10 @@ class _Figures(Collector):
             limit = GaugeMetricFamily(
                 f"{PREFIX}{name}_limit", f"The bound of {PREFIX}{name}", labels=one.labels
             )
-            for watched in self._measures.levels[name].values():
-                level.add_metric(watched.labels, watched.read())
+            for labels, watched in self._measures.levels[name].items():
+                level.add_metric(labels, watched.read())
                 if watched.bound is not None:
-                    limit.add_metric(watched.labels, watched.bound)
+                    limit.add_metric(labels, watched.bound)
             yield level
             if limit.samples:
                 yield limit

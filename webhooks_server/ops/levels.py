@@ -13,7 +13,9 @@ from webhooks_server.domain.delivery import Outcome
 from webhooks_server.ports.telemetry import Field
 
 _SUCCEEDED = Outcome.SUCCEEDED.name.lower()
-_WARNINGS = frozenset({"background.failed", "store.unwritable", "subscription.disabled"})
+_WARNINGS = frozenset(
+    {"audit.violated", "background.failed", "store.unwritable", "subscription.disabled"}
+)
 _OVERLOADED = frozenset({"SERVER_OVERLOADED", "STORE_UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 

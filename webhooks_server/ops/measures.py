@@ -16,7 +16,6 @@ OTHER_TENANTS = "_other"
 class Watched(NamedTuple):
     """A level, and its bound where it has one."""
 
-    labels: tuple[str, ...]
     read: Callable[[], float]
     bound: float | None
 
@@ -31,11 +30,6 @@ class Histogram:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        """Put in one value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
 
     def cumulative(self) -> Iterator[tuple[float, int]]:
         """Yield each bound with how many values are at most that; the last one has them all."""
@@ -66,20 +60,24 @@ class Measures:
         labels = COUNTERS[name].labels
         return labels if self._most_tenants else [label for label in labels if label != TENANT]
 
-    def count(self, name: str, labels: tuple[str, ...], amount: int) -> None:
+    def count(self, name: str, /, *labels: str, amount: int = 1) -> None:
         """Add to a counter."""
         if name in self._by_tenant:
             labels = (self._shown(labels[0]), *labels[1:]) if self._most_tenants else labels[1:]
         values = self.counters[name]
         values[labels] = values.get(labels, 0) + amount
 
-    def measure(self, name: str, value: float) -> None:
-        """Put a value into a distribution."""
-        self.histograms[name].add(value)
+    def measure(self, name: str, value: float, /) -> None:
+        """Put one value into a distribution."""
+        histogram = self.histograms[name]
+        histogram.counts[bisect_left(histogram.bounds, value)] += 1
+        histogram.sum += value
 
-    def watch(self, name: str, watched: Watched) -> None:
+    def watch(
+        self, name: str, read: Callable[[], float], /, *labels: str, bound: float | None = None
+    ) -> None:
         """Read a level from here from now on."""
-        self.levels[name][watched.labels] = watched
+        self.levels[name][labels] = Watched(read, bound)
 
     def _shown(self, tenant: str) -> str:
         if tenant in self._tenants:

@@ -49,11 +49,11 @@ def _figures(measures: Measures) -> Figures:
 
 async def _open_traces(stack: AsyncExitStack) -> OpenSpan:
     try:
-        from webhooks_server.ops.traces import Traces  # noqa: PLC0415 - an extra
+        from webhooks_server.ops.traces import Traces, collector  # noqa: PLC0415 - an extra
     except ImportError:
         raise InvalidSettings(
             "traces need OpenTelemetry, which is not installed: pip install 'webhooks-server[otel]'"
         ) from None
-    traces = Traces()
+    traces = Traces(collector())
     stack.push_async_callback(traces.close)
     return traces.span

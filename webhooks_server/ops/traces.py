@@ -5,14 +5,13 @@ Where spans go, how many of them, and under which name of a service, its own OTE
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -33,16 +32,22 @@ _KINDS: Mapping[str, SpanKind] = {
 _LAST_SPANS_SECONDS = 3.0
 
 
+def collector() -> SpanExporter:
+    """Return what hands spans to a collector, over OTLP and gRPC."""
+    return OTLPSpanExporter()
+
+
 class Traces:
     """Makes spans and hands them on, in the background and within bounds."""
 
-    def __init__(self, processor: SpanProcessor | None = None) -> None:
-        """Take where finished spans go; by default to a collector, over OTLP and gRPC."""
+    def __init__(self, exporter: SpanExporter, processor: SpanProcessor | None = None) -> None:
+        """Take where finished spans go, and how: by default in batches, in the background."""
         own = {"service.name": "webhooks-server", "service.version": __version__}
         # What the variables say outranks what we would say.
         resource = Resource(own).merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(processor or BatchSpanProcessor(OTLPSpanExporter()))
+        self._exporter = exporter
+        self._provider.add_span_processor(processor or BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("webhooks_server", __version__)
 
     def span(self, name: str, parent: str, /) -> "TracedSpan":
@@ -53,9 +58,12 @@ class Traces:
 
     async def close(self) -> None:
         """Hand on what is left, within a moment: traces are not worth a longer stop."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_SPANS_SECONDS):
-                await asyncio.to_thread(self._provider.shutdown)
+        handing_on = asyncio.create_task(asyncio.to_thread(self._provider.shutdown))
+        await asyncio.wait([handing_on], timeout=_LAST_SPANS_SECONDS)
+        # It would try for long to reach a collector that is away; told twice, it only says so.
+        if not handing_on.done():
+            self._exporter.shutdown()
+        await handing_on
 
 
 class TracedSpan:
@@ -67,6 +75,11 @@ class TracedSpan:
         """Take a span that has begun."""
         self._span = span
         self.traceparent = _traceparent_of(span.get_span_context())
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is sampled."""
+        return self._span.is_recording()
 
     def note(self, **attributes: str | int) -> None:
         """Add what came of it, as far as logs would show it too."""

@@ -16,6 +16,11 @@ class Span(Protocol):
         """What those that go on from here are given: this span, where one is made (W3C)."""
         ...
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether anybody will see what is noted."""
+        ...
+
     def note(self, **attributes: str | int) -> None:
         """Add what came of it; never a secret or a payload."""
         ...
@@ -85,6 +90,7 @@ class Untraced:
     """A span where no traces are made."""
 
     __slots__ = ("traceparent",)
+    is_kept = False
 
     def __init__(self, traceparent: str) -> None:
         """Take what those that go on are given."""

@@ -82,7 +82,10 @@ class Admin:
 
     async def audit(self, tenant: TenantId | None) -> AuditReport:
         """Count every row, and name what contradicts what must always be true."""
-        return await self._control.audit(known_or_all(tenant))
+        report = await self._control.audit(known_or_all(tenant))
+        if report.violations:
+            self._telemetry.fact("audit.violated", count=len(report.violations))
+        return report
 
     async def notify(self, tenant: TenantId | None) -> PassResult:
         """Send everything that is due now; returns when that is settled."""
