@@ -4,14 +4,16 @@ import asyncio
 import json
 import resource
 import signal
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc.aio
 import pytest
 
-from tests.harness.command_line import Serving, finish, line_with, run, send_signal, serving
+from tests.harness.command_line import line_with, send_signal, serving
 from tests.harness.receiver import Receiver, open_receiver
 from tests.harness.requests import create, publish
 from tests.harness.scraping import get, scrape
@@ -21,7 +23,10 @@ from webhooks.v1 import admin_service_pb2, event_pb2, publisher_service_pb2, sub
 from webhooks.v1.admin_service_pb2_grpc import AdminServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
+from webhooks_server.app import open_app
+from webhooks_server.domain.errors import StartError
 from webhooks_server.ops.catalogue import DISTRIBUTIONS, LEVELS
+from webhooks_server.settings import Settings
 
 ANY = "127.0.0.1:0"
 
@@ -31,7 +36,6 @@ class Watched:
     """A server with a page."""
 
     page: str
-    process: Serving
     channel: grpc.aio.Channel
 
     async def audit(self) -> admin_service_pb2.AuditResponse:
@@ -44,28 +48,37 @@ class Watched:
 
         await until_async(none_pending)
 
-    async def ready(self) -> int:
-        return (await get(self.page, "/ready")).status
-
     async def becomes(self, status: int) -> None:
         async def has_become() -> bool:
-            return await self.ready() == status
+            return (await get(self.page, "/ready")).status == status
 
         await until_async(has_become)
-
-    def fill_disk(self, *, full: bool = True) -> None:
-        pid = self.process.process.pid
-        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1 if full else hard, hard))
 
 
 @pytest.fixture
 async def watched(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Watched]:
-    options = getattr(request, "param", ())
-    async with serving(tmp_path, "--ops-listen", ANY, *options) as process:
-        line = json.loads(await line_with(process.process.stderr, "page.serving"))
-        async with grpc.aio.insecure_channel(process.address) as channel:
-            yield Watched(page=line["address"], process=process, channel=channel)
+    """The whole server, in this process."""
+    given = getattr(request, "param", {})
+    settings = Settings(listen=ANY, ops_listen=ANY, data_dir=tmp_path, **given)
+    async with (
+        open_app(settings) as running,
+        grpc.aio.insecure_channel(running.server.address) as channel,
+    ):
+        yield Watched(page=running.page, channel=channel)
+
+
+@asynccontextmanager
+async def watched_process(data_dir: Path, *options: str) -> AsyncIterator[tuple[Watched, Process]]:
+    """The same in a process of its own."""
+    async with serving(data_dir, "--ops-listen", ANY, *options) as server:
+        line = json.loads(await line_with(server.process.stderr, "page.serving"))
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            yield Watched(page=line["address"], channel=channel), server.process
+
+
+def fill_disk(process: Process, *, full: bool = True) -> None:
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 if full else hard, hard))
 
 
 async def traffic(watched: Watched, receiver: Receiver, events: int) -> None:
@@ -160,43 +173,46 @@ async def test_the_series_do_not_grow_with_subscriptions(
     assert set(after.series) - set(before.series) == set()
 
 
-@pytest.mark.parametrize("watched", [("--slots", "2")], indirect=True)
-async def test_ready_turns_with_the_store(watched: Watched) -> None:
-    assert await watched.ready() == 200
-    watched.fill_disk()
-    publishing = PublisherServiceStub(watched.channel).Publish(publish())
-    assert (await refused(publishing)).reason == "STORE_UNAVAILABLE"
-    await watched.becomes(503)
-    found = await scrape(watched.page)
-    assert (await get(watched.page, "/live")).status == 200
-    watched.fill_disk(full=False)
-    await watched.becomes(200)
+async def test_ready_turns_with_the_store(tmp_path: Path) -> None:
+    async with watched_process(tmp_path) as (watched, process):
+        await watched.becomes(200)
+        fill_disk(process)
+        publishing = PublisherServiceStub(watched.channel).Publish(publish())
+        assert (await refused(publishing)).reason == "STORE_UNAVAILABLE"
+        await watched.becomes(503)
+        found = await scrape(watched.page)
+        assert (await get(watched.page, "/live")).status == 200
+        fill_disk(process, full=False)
+        await watched.becomes(200)
 
     assert found.value("store_writable") == 0
     assert found.value("facts_total", fact="store.unwritable") == 1
 
 
-@pytest.mark.parametrize("watched", [("--drain-delay", "0.5")], indirect=True)
-async def test_a_server_that_stops_is_not_ready_and_lives_on(watched: Watched) -> None:
-    send_signal(watched.process.process, signal.SIGTERM)
-    await watched.becomes(503)
-    assert (await get(watched.page, "/live")).body == "live\n"
-    assert (await finish(watched.process.process)).status == 0
+async def test_a_server_that_stops_is_not_ready_and_lives_on(tmp_path: Path) -> None:
+    async with watched_process(tmp_path, "--drain-delay", "0.5") as (watched, process):
+        send_signal(process, signal.SIGTERM)
+        await watched.becomes(503)
+        assert (await get(watched.page, "/live")).body == "live\n"
+        # A second signal would end it at once.
+        async with asyncio.timeout(20):
+            await process.wait()
 
 
-@pytest.mark.parametrize("watched", [("--metrics-tenants", "5")], indirect=True)
+@pytest.mark.parametrize("watched", [{"metrics_tenants": 5}], indirect=True)
 async def test_tenants_are_named_where_that_is_wanted(watched: Watched) -> None:
     await PublisherServiceStub(watched.channel).Publish(publish())
     found = await scrape(watched.page)
     assert found.value("events_total", tenant="default", result="accepted") == 1
 
 
-async def test_a_page_that_cannot_be_served_is_told_in_one_line(
-    tmp_path: Path, watched: Watched
-) -> None:
-    second = await run(
-        "serve", "--listen", ANY, "--data-dir", str(tmp_path / "2"), "--ops-listen", watched.page
-    )
-    assert second.status == 1
-    (line,) = second.err.splitlines()
-    assert watched.page in line
+async def test_a_page_that_cannot_be_served_is_told(tmp_path: Path, watched: Watched) -> None:
+    settings = Settings(listen=ANY, ops_listen=watched.page, data_dir=tmp_path / "2")
+    with pytest.raises(StartError, match=watched.page):
+        async with open_app(settings):
+            pass
+
+
+async def test_without_being_asked_for_there_is_no_page(tmp_path: Path) -> None:
+    async with open_app(Settings(listen=ANY, data_dir=tmp_path)) as running:
+        assert running.page == ""

@@ -89,6 +89,7 @@ LEVELS = {
     "reads_waiting": Level("Reads that run or wait for a connection", ("pool",)),
     "wal_bytes": Level("Size of the write-ahead log"),
     "calls_running": Level("gRPC calls that run", ("kind",)),
+    "stream_bytes": Level("What publish streams have read and not stored"),
     "background_tasks": Level("Work that outlives the call that began it"),
     "pings_running": Level("Pings that somebody waits for"),
 }

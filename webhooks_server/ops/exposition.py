@@ -81,8 +81,9 @@ class _Figures(Collector):
             )
             for labels, watched in self._measures.levels[name].items():
                 level.add_metric(labels, watched.read())
-                if watched.bound is not None:
-                    limit.add_metric(labels, watched.bound)
+                bound = watched.bound() if callable(watched.bound) else watched.bound
+                if bound is not None:
+                    limit.add_metric(labels, bound)
             yield level
             if limit.samples:
                 yield limit

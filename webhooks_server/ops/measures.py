@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from webhooks_server.ops.catalogue import COUNTERS, DISTRIBUTIONS, LEVELS, TENANT
+from webhooks_server.ports.telemetry import Bound
 
 OTHER_TENANTS = "_other"
 
@@ -17,7 +18,7 @@ class Watched(NamedTuple):
     """A level, and its bound where it has one."""
 
     read: Callable[[], float]
-    bound: float | None
+    bound: Bound
 
 
 class Histogram:
@@ -74,7 +75,7 @@ class Measures:
         histogram.sum += value
 
     def watch(
-        self, name: str, read: Callable[[], float], /, *labels: str, bound: float | None = None
+        self, name: str, read: Callable[[], float], /, *labels: str, bound: Bound = None
     ) -> None:
         """Read a level from here from now on."""
         self.levels[name][labels] = Watched(read, bound)

@@ -13,7 +13,7 @@ from webhooks_server.ops.levels import level_of
 from webhooks_server.ops.logs import LOGGER
 from webhooks_server.ops.measures import Measures
 from webhooks_server.ports import Clock, Span, Unheard, Untraced
-from webhooks_server.ports.telemetry import Field
+from webhooks_server.ports.telemetry import Bound, Field
 
 LINES_PER_SECOND = 20
 """Of each fact; what comes on top within the same second is counted and left out."""
@@ -43,7 +43,7 @@ class Watch(Protocol):
     """Telemetry.watch."""
 
     def __call__(
-        self, name: str, read: Callable[[], float], /, *labels: str, bound: float | None = None
+        self, name: str, read: Callable[[], float], /, *labels: str, bound: Bound = None
     ) -> None:
         """Let a level be read."""
 

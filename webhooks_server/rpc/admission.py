@@ -32,11 +32,6 @@ class Admission:
         if not self.running:
             self._idle.set()
 
-    @property
-    def running(self) -> int:
-        """How many calls run."""
-        return self._running
-
     def close(self) -> None:
         """Let nobody in any more."""
         self._closed = True

@@ -27,7 +27,7 @@ from webhooks_server.rpc.info import ServerInfo
 from webhooks_server.rpc.pages import Pages
 from webhooks_server.rpc.publisher_service import PublisherServicer
 from webhooks_server.rpc.reflection import ALPHA, METHOD, STABLE, open_reflection
-from webhooks_server.rpc.streams import OpenStreams
+from webhooks_server.rpc.streams import MAX_UNSTORED_BYTES, OpenStreams
 from webhooks_server.rpc.subscription_service import SubscriptionServicer
 from webhooks_server.rpc.wall import Wall
 from webhooks_server.services import Services
@@ -67,7 +67,8 @@ def contract_handlers(
         DeliveryServicer(services, pages),
         AdminServicer(services, info),
     )
-    stream_wall = Wall(streams.admission, telemetry)
+    stream_wall = Wall(streams.admission, telemetry, "publish_streams")
+    telemetry.watch("stream_bytes", lambda: streams.unstored_bytes, bound=MAX_UNSTORED_BYTES)
     return [
         grpc.method_handlers_generic_handler(
             service.full_name,

@@ -155,7 +155,8 @@ class Wall:
         async def guarded(_: AsyncIterator[bytes], context: Context) -> None:
             call = self._begin(method, context)
             try:
-                with self._admission:
+                with self._admission, self._telemetry.span(method, call.traceparent) as span:
+                    call.traceparent = span.traceparent
                     await behavior(Messages(context, parse), call)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
                 await context.abort_with_status(self._status(error, method, call.request_id))

@@ -23,6 +23,7 @@ from webhooks_server.storage.postgres.writing import write_appends, write_record
 from webhooks_server.storage.sql.accept import append_of
 from webhooks_server.storage.sql.backlog import Backlog
 from webhooks_server.storage.sql.database import Groups, Result
+from webhooks_server.storage.sql.figures import watch_backlogs
 from webhooks_server.storage.sql.prepare import Matching
 from webhooks_server.storage.sql.record import RecordBatch
 
@@ -66,14 +67,16 @@ async def run_groups(
     """Run both loops; at the end they write what waits, and close their connections."""
     matching = Matching(index)
     links = Link(config, "accept"), Link(config, "record")
+    accepting, recording = Backlog(matching), Backlog(matching)
+    watch_backlogs(telemetry, accepting, recording)
     loops = (
         GroupLoop(
             links[0],
-            Backlog(matching),
+            accepting,
             partial(write_appends, matching=matching, uid=ids.uid),
             telemetry,
         ),
-        GroupLoop(links[1], Backlog(matching), write_records, telemetry),
+        GroupLoop(links[1], recording, write_records, telemetry),
     )
     async with open_tasks() as tasks:
         running = [tasks.create_task(loop.run()) for loop in loops]

@@ -112,6 +112,7 @@ class GroupLoop:
         patience = _Patience(self._link, lambda: not self._closed)
         clashes = 0
         while group.appends or group.batches:
+            begun = asyncio.get_running_loop().time()
             try:
                 outcome = await self._link.run(_bound(self._write, group))
                 if outcome is Refusal.CLASH:
@@ -122,6 +123,9 @@ class GroupLoop:
                 continue
             if isinstance(outcome, Written):
                 group.answer(outcome)
+                took = asyncio.get_running_loop().time() - begun
+                self._telemetry.measure("commit_seconds", took)
+                self._telemetry.measure("commit_operations", group.size)
                 return
             if outcome is Refusal.STALE:
                 # More deliveries than one group may have, now that it is matched anew.

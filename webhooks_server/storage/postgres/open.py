@@ -10,7 +10,7 @@ from webhooks_server.storage.postgres.config import PostgresConfig
 from webhooks_server.storage.postgres.groups import run_groups
 from webhooks_server.storage.postgres.long_reads import Audits
 from webhooks_server.storage.postgres.numbers import database_now, probe
-from webhooks_server.storage.postgres.pool import CallersReads, Pool
+from webhooks_server.storage.postgres.pool import MAX_WAITING, CallersReads, Pool
 from webhooks_server.storage.postgres.start import prepare_database
 from webhooks_server.storage.sql.control import SqlControl
 from webhooks_server.storage.sql.deliveries import SqlDeliveries
@@ -31,6 +31,7 @@ async def open_postgres(
     ids = IdSource(clock.wall)
     pool = Pool(config)
     callers = CallersReads(pool)
+    telemetry.watch("reads_waiting", lambda: pool.asked, "all", bound=MAX_WAITING)
     try:
         audits = Audits(pool, await pool.run(database_now))
         async with run_groups(config, pool, index, ids, telemetry) as groups:

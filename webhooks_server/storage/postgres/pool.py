@@ -47,7 +47,7 @@ class Pool(Transactions, Reads):
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing: set[asyncio.Task[object]] = set()
-        self._asked = 0
+        self.asked = 0
         self._closed = False
 
     @override
@@ -78,14 +78,14 @@ class Pool(Transactions, Reads):
     def _admitted(self) -> Iterator[None]:
         if self._closed:
             raise StoreUnavailable
-        if self._asked >= MAX_WAITING:
+        if self.asked >= MAX_WAITING:
             raise ServerOverloaded
-        self._asked += 1
+        self.asked += 1
         try:
             with store_errors():
                 yield
         finally:
-            self._asked -= 1
+            self.asked -= 1
 
     async def _read(self, script: Script[Result]) -> Result:
         async with self._reading.connect() as connection:
