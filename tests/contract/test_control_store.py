@@ -8,8 +8,16 @@ import pytest
 from tests.harness.shelf import OTHER_TENANT, Shelf, event, publish_of
 from webhooks_server.domain.audit import AuditReport
 from webhooks_server.domain.delivery import DeliveryState
-from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId, Version, delivery_id
-from webhooks_server.domain.subscription import RelayPause
+from webhooks_server.domain.ids import (
+    DEFAULT_TENANT,
+    SubscriptionId,
+    SubscriptionNumber,
+    Version,
+    delivery_id,
+)
+from webhooks_server.domain.lanes import LaneFailing
+from webhooks_server.domain.subscription import RelayPause, Subscription
+from webhooks_server.domain.times import Micros
 
 
 async def test_a_pause_holds_one_tenant_or_all(shelf: Shelf) -> None:
@@ -148,6 +156,45 @@ async def test_audit_does_not_name_what_is_held(
     await hold(shelf)
     shelf.clock.advance(302)
     assert await stuck(shelf) == ()
+
+
+async def test_audit_does_not_name_what_a_breaker_explains(shelf: Shelf) -> None:
+    subscriber, (row,) = await shelf.lane()
+    shelf.clock.advance(302)
+    await note_failing(shelf, subscriber, level=2, seconds=60)
+    assert await stuck(shelf) == ()
+    # It should have been probed by then.
+    shelf.clock.advance(361)
+    assert len(await stuck(shelf)) == 1
+    await note_failing(shelf, subscriber, level=3, seconds=600)
+    assert await stuck(shelf) == ()
+    await note_failing(shelf, subscriber, level=0, seconds=0)
+    assert len(await stuck(shelf)) == 1
+    await shelf.record(subscriber, row)
+
+
+async def note_failing(shelf: Shelf, subscriber: Subscription, level: int, seconds: int) -> None:
+    noted = LaneFailing(
+        subscription=subscriber.number, level=level, open_for=Micros(seconds * 1_000_000)
+    )
+    await shelf.stores.subscriptions.note_failing([noted])
+
+
+async def test_how_a_lane_fails_is_kept_and_is_no_change_of_its_subscription(shelf: Shelf) -> None:
+    subscriber, other = await shelf.subscribe("sub"), await shelf.subscribe("other")
+    before = await shelf.stores.subscriptions.changes(Version(0))
+    await shelf.stores.subscriptions.note_failing([])
+    await note_failing(shelf, subscriber, level=3, seconds=60)
+    unknown = LaneFailing(subscription=SubscriptionNumber(99), level=1)
+    await shelf.stores.subscriptions.note_failing([unknown])
+    after = await shelf.stores.subscriptions.changes(Version(0))
+    assert after.version == before.version
+    assert {entry.id: entry.failing for entry in after.entries} == {"sub": 3, "other": 0}
+    assert await shelf.stores.subscriptions.get(DEFAULT_TENANT, subscriber.id) == subscriber
+    # A change of the subscription leaves it alone.
+    await change(shelf, display_name="new")
+    entries = (await shelf.stores.subscriptions.changes(other.version)).entries
+    assert [(entry.id, entry.failing) for entry in entries] == [("sub", 3)]
 
 
 async def test_audit_names_what_still_waits_for_a_deleted_subscription(shelf: Shelf) -> None:

@@ -25,7 +25,8 @@ async def test_a_stop_sends_nothing_new_and_tells_who_waits(
 ) -> None:
     receiver.gate = asyncio.Event()
     async with (
-        serving(tmp_path, "--slots", "2") as server,
+        # Two of the three are for receivers that have not proven themselves.
+        serving(tmp_path, "--slots", "3") as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         subscriptions = SubscriptionServiceStub(channel)

@@ -1,7 +1,11 @@
 """One bound that lanes share."""
 
+from itertools import count
+
 from webhooks_server.domain.rates import Rate
 from webhooks_server.engine.ring import Ring
+
+_NUMBERS = count()
 
 
 class Gate:
@@ -12,10 +16,11 @@ class Gate:
     a single lane.
     """
 
-    __slots__ = ("full_at", "holders", "in_flight", "most", "named", "parked", "rate")
+    __slots__ = ("_number", "full_at", "holders", "in_flight", "most", "named", "parked", "rate")
 
     def __init__(self, most: int = 0, *, named: bool = False) -> None:
         """Take how many requests may be in flight; 0 is no bound."""
+        self._number = next(_NUMBERS)
         self.most = most
         self.named = named
         self.rate: Rate | None = None
@@ -25,8 +30,8 @@ class Gate:
         self.parked = Ring()
 
     def __lt__(self, other: "Gate") -> bool:
-        """Order gates in any way, for the timers."""
-        return id(self) < id(other)
+        """Order gates by age, for the timers."""
+        return self._number < other._number
 
     def admits(self, now: float) -> bool:
         """Tell whether one more request may start."""

@@ -49,6 +49,11 @@ class Lanes:
         """Return how many lanes have work in memory."""
         return len(self._places)
 
+    @property
+    def timer_count(self) -> int:
+        """How many lanes and gates wait for a time."""
+        return len(self._places.timers) + len(self._places.gates.timers)
+
     def __iter__(self) -> Iterator[Lane]:
         """Yield the lanes with work in memory."""
         return iter(self._places)

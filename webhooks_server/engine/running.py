@@ -19,6 +19,7 @@ from webhooks_server.domain.outbound import SendResult
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.engine.caches import Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.failing import FailingLanes
 from webhooks_server.engine.figures import Parts, watch_engine
 from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.engine.late import LateReports
@@ -118,6 +119,9 @@ class RunningEngine:
         loops = (self._recorder, self._upkeep, self._watch, self.relays)
         caches = (self._payloads, self._subscriptions)
         watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *caches))
+        self._failing = FailingLanes(
+            stores.subscriptions, self._lanes.standings, index, clock, telemetry
+        )
 
     def _make_sending(self, ids: IdSource) -> Sending:
         return Sending(
@@ -205,7 +209,7 @@ class RunningEngine:
     async def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Take the partitions, read the index, find the lanes, and start the loops."""
         self._lanes.epochs = await self._stores.lanes.acquire(self._config.engine)
-        parts = (self._refill, self._recorder, self._watch, self.relays)
+        parts = (self._refill, self._recorder, self._watch, self.relays, self._failing)
         loops = [tasks.create_task(part.run()) for part in parts]
         await self._upkeep.load_index()
         loops += self._upkeep.start(tasks)

@@ -19,6 +19,7 @@ from webhooks_server.domain.ids import (
     TenantId,
     Version,
 )
+from webhooks_server.domain.lanes import LaneFailing
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.retention import PurgeStep
@@ -109,6 +110,13 @@ class SubscriptionStore(Protocol):
 
         The version in the answer was read before the entries (EA9), so that nothing is ever marked
         as seen unread.
+        """
+        ...
+
+    async def note_failing(self, lanes: Sequence[LaneFailing]) -> None:
+        """Keep how badly lanes fail, for the next engine that owns them (IndexEntry.failing).
+
+        It is no change of the subscriptions: they keep their versions. Unknown ones are left out.
         """
         ...
 

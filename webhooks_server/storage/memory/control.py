@@ -9,7 +9,7 @@ from webhooks_server.domain.audit import AuditReport, Backup, stuck_since
 from webhooks_server.domain.delivery import DeliveryState
 from webhooks_server.domain.errors import NotSupported
 from webhooks_server.domain.ids import SubscriptionNumber, TenantId, delivery_id
-from webhooks_server.domain.subscription import RelayPause, State
+from webhooks_server.domain.subscription import RelayPause, State, Subscription
 from webhooks_server.domain.times import SECOND, Instant
 from webhooks_server.ports import ControlStore
 from webhooks_server.storage.memory.rows import Rows, StoredDelivery
@@ -94,12 +94,17 @@ class MemoryControl(ControlStore):
                     f"delivery {name} is pending, but its subscription was deleted, and its lane"
                     " stands still"
                 )
-            elif subscription.state is State.ACTIVE and not self._is_paused(subscription.tenant):
+            elif not self._is_held(subscription, since):
                 waited = (now - _due(first)) // SECOND
                 yield f"delivery {name} has been due for {waited} s, and nothing holds it back"
 
-    def _is_paused(self, tenant: TenantId) -> bool:
-        return bool({"", tenant} & self._rows.pauses.keys())
+    def _is_held(self, subscription: Subscription, since: Instant) -> bool:
+        """Tell whether its state, a pause, or a breaker that was open since then is the reason."""
+        if subscription.state is not State.ACTIVE:
+            return True
+        _, open_until = self._rows.failing.get(subscription.number, (0, Instant(0)))
+        is_paused = {"", subscription.tenant} & self._rows.pauses.keys()
+        return open_until >= since or bool(is_paused)
 
     @override
     async def backup(self) -> Backup:

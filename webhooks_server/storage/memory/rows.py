@@ -5,7 +5,7 @@ No method awaits between its first read and its last write: that is a transactio
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhooks_server.domain.delivery import Attempt, DeliveryState, NewDelivery, Trigger
 from webhooks_server.domain.event import Event
@@ -93,6 +93,8 @@ class Rows:
         self.version = Version(0)
         self.subscriptions: dict[SubscriptionNumber, Subscription] = {}
         self.subscription_numbers: dict[tuple[TenantId, SubscriptionId], SubscriptionNumber] = {}
+        # How badly lanes fail, and until when their breakers are open.
+        self.failing: dict[SubscriptionNumber, tuple[int, Instant]] = {}
         self.pauses: dict[str, RelayPause] = {}
         self.events: dict[EventSeq, Event] = {}
         self.event_seqs: dict[tuple[TenantId, EventId], EventSeq] = {}
@@ -116,7 +118,7 @@ class Rows:
     def changes(self, since: Version) -> Changes:
         """Return what changed after a version, at most 500 entries."""
         entries = sorted(
-            (index_entry(one) for one in self.subscriptions.values() if one.version > since),
+            (self._entry(one) for one in self.subscriptions.values() if one.version > since),
             key=lambda entry: entry.version,
         )
         complete = len(entries) <= CHANGES_AT_ONCE
@@ -127,6 +129,10 @@ class Rows:
             pauses=tuple(self.pauses.values()),
             complete=complete,
         )
+
+    def _entry(self, subscription: Subscription) -> IndexEntry:
+        level, _ = self.failing.get(subscription.number, (0, None))
+        return replace(index_entry(subscription), failing=level)
 
     def add_deliveries(
         self, event: Event, targets: Iterable[IndexEntry], trigger: Trigger, delay: int

@@ -9,9 +9,11 @@ from typing_extensions import override
 from webhooks_server.domain.errors import EtagMismatch
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
+from webhooks_server.domain.lanes import LaneFailing
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription, buried
+from webhooks_server.domain.times import Instant
 from webhooks_server.ports import SubscriptionStore
 from webhooks_server.storage.memory.rows import Rows
 from webhooks_server.storage.memory.terms import Value, meets, newest_first
@@ -120,6 +122,14 @@ class MemorySubscriptions(SubscriptionStore):
     @override
     async def changes(self, since: Version) -> Changes:
         return self._rows.changes(since)
+
+    @override
+    async def note_failing(self, lanes: Sequence[LaneFailing]) -> None:
+        now = self._rows.now()
+        for one in lanes:
+            if one.subscription in self._rows.subscriptions:
+                until = Instant(now + one.open_for if one.open_for else 0)
+                self._rows.failing[one.subscription] = (one.level, until)
 
     def _live(self, tenant: TenantId, subscription: SubscriptionId) -> Subscription:
         number = self._rows.subscription_numbers.get((tenant, subscription))

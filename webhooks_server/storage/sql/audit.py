@@ -52,7 +52,8 @@ class _Check:
 
 
 # The first due delivery of each lane, unless another one of the lane was attempted or settled since
-# (EC12): who has many waits long, and is not stuck.
+# (EC12): who has many waits long, and is not stuck. Nor is a lane whose breaker was open since; of
+# one with a rate, at least one delivery a minute moves.
 _STANDING = """
     SELECT (:now - due) / 1000000 AS seconds, (
       SELECT uid FROM deliveries AS first
@@ -77,7 +78,8 @@ _CHECKS = (
         sentence="delivery {delivery} has been due for {seconds} s, and nothing holds it back",
         query=_query(
             _STANDING.format(
-                condition="deleted = 0 AND state = 1 AND NOT EXISTS (SELECT 1 FROM relay_pauses"
+                condition="deleted = 0 AND state = 1 AND breaker_time < :since"
+                " AND NOT EXISTS (SELECT 1 FROM relay_pauses"
                 " WHERE relay_pauses.tenant IN ('', subscriptions.tenant))"
             )
         ),

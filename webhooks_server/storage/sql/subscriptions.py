@@ -4,15 +4,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from typing_extensions import override
 
 from webhooks_server.domain.errors import EtagMismatch
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
+from webhooks_server.domain.lanes import LaneFailing
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription, buried
+from webhooks_server.domain.times import Instant
 from webhooks_server.ports import SubscriptionStore
 from webhooks_server.storage.pages import page_of, subscription_size
 from webhooks_server.storage.refusals import id_taken, no_subscription, same_target
@@ -30,6 +42,11 @@ from webhooks_server.storage.sql.schema import subscription_patterns, subscripti
 
 _ALL = select(subscriptions)
 _INSERT = insert(subscriptions)
+_NOTE_FAILING = (
+    update(subscriptions)
+    .where(subscriptions.c.number == bindparam("lane"))
+    .values(failing=bindparam("level"), breaker_time=bindparam("until"))
+)
 _INTO_PATTERNS = Insertion("subscription_patterns", ("subscription", "pattern", "tenant"))
 
 
@@ -172,6 +189,24 @@ class SqlSubscriptions(SubscriptionStore):
             return read_changes(connection, since)
 
         return await self._engine_readers.run(read)
+
+    @override
+    async def note_failing(self, lanes: Sequence[LaneFailing]) -> None:
+        def script(connection: Connection) -> None:
+            now = self._now(connection)
+            rows = [
+                {"lane": one.subscription, "level": one.level, "until": _until(one, now)}
+                # In one order, so that two engines do not wait for each other.
+                for one in sorted(lanes, key=lambda lane: lane.subscription)
+            ]
+            connection.execute(_NOTE_FAILING, rows)
+
+        if lanes:
+            await self._transactions.transact(script)
+
+
+def _until(lane: LaneFailing, now: Instant) -> int:
+    return now + lane.open_for if lane.open_for else 0
 
 
 def _read_live(
