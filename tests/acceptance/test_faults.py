@@ -259,3 +259,17 @@ async def test_a_lower_max_age_moves_the_expiry(world: World, receiver: Receiver
         await world.settled(3)
     assert (await world.stores.deliveries.counts(None)).expired == 1
     assert len(receiver.requests) == 1
+
+
+async def test_a_store_that_cannot_be_read_for_too_long_is_not_ready(world: World) -> None:
+    subscriptions = moody_subscriptions(world)
+    async with world.engine(beat_interval=0.05, stale_after=0.2) as engine:
+        readiness = engine.readiness()
+        assert await anext(readiness)
+        subscriptions.fail("changes", StoreUnavailable())
+        async with asyncio.timeout(5):
+            assert not await anext(readiness)
+        subscriptions.heal("changes")
+        async with asyncio.timeout(5):
+            assert await anext(readiness)
+    expected(world, "engine.loop_failed")

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,3 +107,10 @@ def test_the_documentation_lists_the_catalogue() -> None:
     names = [f"{name}_total" for name in COUNTERS] + [*DISTRIBUTIONS, *LEVELS]
     assert sorted(ROW.findall(PAGE.read_text())) == sorted(names)
     assert PREFIX == "webhooks_"
+
+
+def test_a_server_without_a_page_loads_no_library_for_it() -> None:
+    look = "import sys, webhooks_server.app; print([one for one in sys.modules if one.startswith("
+    look += "('prometheus_client', 'opentelemetry'))])"
+    shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
