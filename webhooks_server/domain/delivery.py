@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import IntEnum
 
+from webhooks_server.domain.failures import Failures
 from webhooks_server.domain.ids import (
     DeliveryId,
     DeliverySeq,
@@ -160,7 +161,8 @@ class Record:
     `token` is random and unique: the same record repeated changes nothing. `epoch` fences it (R4).
     The store sets the due time `due_in` microseconds after its own now, or to now where a manual
     retry came since the delivery was taken with `retry_requests`. With `state` final, `due_in` is
-    ignored.
+    ignored. `failing` is what the attempt says of the receiver: that it fails, that it works, or
+    nothing.
     """
 
     token: bytes
@@ -175,13 +177,15 @@ class Record:
     charged: bool
     state_reason: str = ""
     due_in: int = 0
+    failing: bool | None = None
 
 
 @value
 class Recorded:
     """What the store made of a record: the state and number after it.
 
-    Late where it changed nothing but the count.
+    Late where it changed nothing but the count. `failures` are those of its subscription since the
+    last success, where it was one more of them.
     """
 
     token: bytes
@@ -189,6 +193,7 @@ class Recorded:
     attempt_number: int
     late: bool
     due_in: int = 0
+    failures: Failures | None = None
 
 
 @value

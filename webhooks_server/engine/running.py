@@ -282,6 +282,7 @@ class RunningEngine:
 
     def _recorded(self, taken: Taken, recorded: Recorded) -> None:
         self._lanes.recorded(taken, recorded)
+        self._upkeep.bear(taken.lane.number, recorded.failures)
         for one in self._passes:
             one.count(taken, recorded)
         self._go_on()

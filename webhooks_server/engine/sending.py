@@ -13,6 +13,7 @@ from webhooks_server.domain.delivery import (
     Outcome,
     Reason,
     Record,
+    Trigger,
 )
 from webhooks_server.domain.errors import NoEngine, NotSent, Unavailable
 from webhooks_server.domain.event import Accepted, Event
@@ -263,7 +264,18 @@ def _record(lease: Lease, attempt: Attempt, decision: Decision) -> Record:
         charged=decision.charged,
         state_reason=decision.reason,
         due_in=decision.wait,
+        failing=_failing(delivery, attempt, decision),
     )
+
+
+def _failing(delivery: NewDelivery, attempt: Attempt, decision: Decision) -> bool | None:
+    """Tell whether the receiver fails, or works; None where the attempt does not say.
+
+    It does not where it failed by our own fault, nor for a ping, which is tried once and by hand.
+    """
+    if attempt.outcome is Outcome.SUCCEEDED:
+        return False
+    return True if decision.charged and delivery.trigger is not Trigger.PING else None
 
 
 def _max_age(delivery: NewDelivery, subscription: Subscription) -> Micros | None:

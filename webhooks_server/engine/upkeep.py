@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from webhooks_server.domain.errors import NotFound, Unavailable
+from webhooks_server.domain.failures import Failures, is_hopeless
 from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import DisableReason, Subscription
+from webhooks_server.domain.times import SECOND, Micros
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.lanes import Lanes
 from webhooks_server.engine.retention import Retention
@@ -101,6 +103,12 @@ class Upkeep:
         """Disable a subscription soon, for what its receiver answered."""
         self._to_disable.append((number, reason))
         self.disabling.set()
+
+    def bear(self, number: SubscriptionNumber, failures: Failures | None) -> None:
+        """Disable a subscription that has only failed for longer than is borne."""
+        most = self._config.disable_after
+        if failures and most is not None and is_hopeless(failures, Micros(round(most * SECOND))):
+            self.disable(number, DisableReason.CONSECUTIVE_FAILURES)
 
     async def load_index(self) -> None:
         """Bring the index up to date before all lanes are found."""
@@ -215,7 +223,11 @@ class Upkeep:
         if entry is None or entry.deleted:
             return
 
+        is_first = False
+
         def change(current: Subscription) -> Subscription:
+            nonlocal is_first
+            is_first = current.active
             if not current.active:
                 return current
             return replace(current, active=False, disable_reason=reason)
@@ -223,6 +235,9 @@ class Upkeep:
         try:
             await self._stores.subscriptions.update(entry.tenant, entry.id, change)
         except NotFound:
+            return
+        # Each of the attempts in flight may have asked for it.
+        if not is_first:
             return
         self._telemetry.fact(
             "subscription.disabled",

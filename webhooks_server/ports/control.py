@@ -56,6 +56,9 @@ class LaneStore(Protocol):
         A record whose token is known changes nothing and is answered with the delivery as it
         stands. One whose epoch is stale, whose uid does not fit, or whose delivery is no longer
         pending is appended as late.
+
+        What an attempt says of its receiver (Record.failing) counts unless it is late: the failures
+        of a subscription go on until a success, until it is enabled again, or is deleted.
         """
         ...
 

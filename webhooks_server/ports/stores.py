@@ -82,8 +82,9 @@ class SubscriptionStore(Protocol):
         Returns it with its new version.
 
         `change` is pure, may run more than once, and what it raises comes out; where it returns its
-        argument unchanged, nothing is written. The store sets update_time. Raises NotFound, and
-        ResourceExists as create does.
+        argument unchanged, nothing is written. The store sets update_time. One that becomes active
+        begins without failures (LaneStore.record). Raises NotFound, and ResourceExists as create
+        does.
         """
         ...
 

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from webhooks_server.domain.delivery import DeliveryState, Reason, Record, Recorded
+from webhooks_server.domain.failures import Failures
 from webhooks_server.domain.ids import DeliverySeq
-from webhooks_server.domain.times import Instant
+from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.domain.values import value
 
 DUE_FIRST = Instant(0)
@@ -66,6 +67,38 @@ def record_attempt(
         token=record.token, state=state, attempt_number=number, late=False, due_in=due_in
     )
     return changed, answer
+
+
+@value
+class FailureRow:
+    """Since when the attempts of a subscription only fail, and how many deliveries they gave up."""
+
+    since: Instant
+    exhausted_count: int
+
+
+def count_failure(
+    row: FailureRow | None, record: Record, recorded: Recorded, now: Instant
+) -> FailureRow | None:
+    """Return what a record makes of the failures of its subscription; None where there are none."""
+    if recorded.late or record.failing is None:
+        return row
+    if not record.failing:
+        return None
+    exhausted = recorded.state is not DeliveryState.PENDING
+    if row is None:
+        return FailureRow(since=now, exhausted_count=int(exhausted))
+    return replace(row, exhausted_count=row.exhausted_count + 1) if exhausted else row
+
+
+def with_failures(
+    recorded: Recorded, record: Record, row: FailureRow | None, now: Instant
+) -> Recorded:
+    """Return the answer to a record with the failures that it is one of."""
+    if row is None or recorded.late or not record.failing:
+        return recorded
+    failures = Failures(lasting=Micros(now - row.since), exhausted_count=row.exhausted_count)
+    return replace(recorded, failures=failures)
 
 
 def retry_by_hand(row: DeliveryRow, now: Instant) -> DeliveryRow:

@@ -13,11 +13,13 @@ from webhooks_server.ports import LaneStore
 from webhooks_server.storage.memory.rows import Rows, StoredDelivery, index_entry
 from webhooks_server.storage.targets import FAN_OUT_CHUNK
 from webhooks_server.storage.transitions import (
+    count_failure,
     due_in,
     finish,
     record_attempt,
     recorded_before,
     recorded_nowhere,
+    with_failures,
 )
 
 FAN_OUTS_AT_ONCE = 100
@@ -148,4 +150,9 @@ class MemoryLanes(LaneStore):
         attempt = replace(record.attempt, number=recorded.attempt_number, late=recorded.late)
         rows.attempts.setdefault(seq, []).append(attempt)
         rows.tokens[record.token] = attempt
-        return recorded
+        failures = count_failure(
+            rows.failures.pop(stored.subscription, None), record, recorded, now
+        )
+        if failures is not None:
+            rows.failures[stored.subscription] = failures
+        return with_failures(recorded, record, failures, now)

@@ -31,7 +31,7 @@ from webhooks_server.domain.target_url import host_of
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.clock import StoreClock
 from webhooks_server.storage.refusals import request_id_reused
-from webhooks_server.storage.transitions import DeliveryRow, due_in
+from webhooks_server.storage.transitions import DeliveryRow, FailureRow, due_in
 
 CHANGES_AT_ONCE = 500
 
@@ -105,6 +105,7 @@ class Rows:
         self.first_deliveries: dict[tuple[EventSeq, SubscriptionNumber], DeliverySeq] = {}
         self.attempts: dict[DeliverySeq, list[Attempt]] = {}
         self.tokens: dict[bytes, Attempt] = {}
+        self.failures: dict[SubscriptionNumber, FailureRow] = {}
         self.owners: dict[int, tuple[str, int]] = dict.fromkeys(range(PARTITIONS), ("", 0))
         self.server_key = secrets.token_bytes(32)
         self.uid = IdSource(clock.now).uid

@@ -97,6 +97,8 @@ class MemorySubscriptions(SubscriptionStore):
             if not dry_run:
                 rows.next_version()
                 rows.subscriptions[changed.number] = changed
+                if changed.active and not current.active:
+                    rows.failures.pop(changed.number, None)
         if not dry_run:
             rows.remember(request, changed)
         return changed
@@ -112,6 +114,7 @@ class MemorySubscriptions(SubscriptionStore):
         rows.subscriptions[current.number] = replace(
             buried(current), version=rows.next_version(), update_time=rows.now()
         )
+        rows.failures.pop(current.number, None)
         return current
 
     @override

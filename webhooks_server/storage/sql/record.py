@@ -15,21 +15,26 @@ from webhooks_server.domain.delivery import (
     Record,
     Recorded,
 )
+from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.dialects import (
     Insertion,
     Replacement,
     dialect_of,
 )
+from webhooks_server.storage.sql.failing import read_failures, write_failures
 from webhooks_server.storage.sql.rows.attempts import ATTEMPT_COLUMNS, attempt_row
 from webhooks_server.storage.sql.rows.deliveries import CHANGING, delivery_row_of
 from webhooks_server.storage.sql.rows.values import Row
 from webhooks_server.storage.sql.schema import attempts, deliveries
 from webhooks_server.storage.transitions import (
     DeliveryRow,
+    FailureRow,
+    count_failure,
     record_attempt,
     recorded_before,
     recorded_nowhere,
+    with_failures,
 )
 
 _INTO_ATTEMPTS = Insertion("attempts", ATTEMPT_COLUMNS, conflict="token")
@@ -129,6 +134,9 @@ class _Recording:
         self._changed: dict[bytes, DeliveryRow] = {}
         self._attempts: list[Row] = []
         self._known = {token: known for batch in batches for token, known in batch.known.items()}
+        telling = {one.subscription for one in records if one.failing is not None}
+        self._failures_before = read_failures(connection, telling)
+        self._failures: dict[SubscriptionNumber, FailureRow | None] = {**self._failures_before}
         # A uid that is not at its seq: numbers were used again after a failover (EA10).
         strays = [one.uid for one in records if one.uid not in self._rows]
         if strays:
@@ -147,7 +155,9 @@ class _Recording:
         self._changed[one.uid], recorded = record_attempt(row, one, fenced=fenced, now=now)
         self._attempts.append(attempt_row(row.seq, one, recorded))
         self._known[one.token] = (recorded.attempt_number, recorded.late)
-        return recorded
+        failures = count_failure(self._failures.get(one.subscription), one, recorded, now)
+        self._failures[one.subscription] = failures
+        return with_failures(recorded, one, failures, now)
 
     def write(self, connection: Connection) -> bool:
         """Write what was added; False where a token is stored already."""
@@ -155,6 +165,7 @@ class _Recording:
         if write_rows(connection, _INTO_ATTEMPTS, self._attempts) < len(self._attempts):
             return False
         write_rows(connection, _TO_DELIVERIES, [_changes(row) for row in self._changed.values()])
+        write_failures(connection, self._failures_before, self._failures)
         return True
 
 
@@ -185,6 +196,7 @@ def quarantined(one: Record) -> Record:
         state=DeliveryState.FAILED,
         state_reason=Reason.QUARANTINED,
         charged=False,
+        failing=None,
     )
 
 

@@ -31,6 +31,7 @@ from webhooks_server.storage.refusals import id_taken, no_subscription, same_tar
 from webhooks_server.storage.sql.changes import hold_control, next_version, read_changes
 from webhooks_server.storage.sql.database import Now, Reads, Transactions
 from webhooks_server.storage.sql.dialects import Insertion, dialect_of
+from webhooks_server.storage.sql.failing import forget_failures
 from webhooks_server.storage.sql.filters import Condition, narrowed, on_column
 from webhooks_server.storage.sql.requests import first_answer, remember
 from webhooks_server.storage.sql.rows.subscriptions import (
@@ -147,6 +148,8 @@ class SqlSubscriptions(SubscriptionStore):
                     update_time=now,
                 )
                 _write(connection, current, changed)
+                if changed.active and not current.active:
+                    forget_failures(connection, [changed.number])
             remember(connection, request, subscription_values(changed), now)
             return changed
 
@@ -169,6 +172,7 @@ class SqlSubscriptions(SubscriptionStore):
                 .where(subscriptions.c.number == current.number)
                 .values(subscription_values(tombstone))
             )
+            forget_failures(connection, [current.number])
             return current
 
         return await self._transactions.transact(script)

@@ -46,6 +46,12 @@ class Dialect(Protocol):
         """
         ...
 
+    def read_failures(
+        self, connection: Connection, numbers: Sequence[int]
+    ) -> Sequence[Sequence[Any]]:
+        """Read the rows of failures of some subscriptions, which then do not change."""
+        ...
+
     def read_lanes(
         self, connection: Connection, reads: Sequence[LaneRead], now: Instant
     ) -> Sequence[Sequence[Sequence[Any]]]:

@@ -59,6 +59,17 @@ def read_rows_and_fences(
     return connection.exec_driver_sql(_ROWS, (list(seqs),)).all(), dict(fences)
 
 
+_FAILURES = """
+SELECT subscription, since, exhausted_count FROM failures
+WHERE subscription = ANY($1::bigint[]) ORDER BY subscription FOR UPDATE
+"""
+
+
+def read_failures(connection: Connection, numbers: Sequence[int]) -> Sequence[Sequence[Any]]:
+    """Read the rows of failures of some subscriptions, which then do not change."""
+    return connection.exec_driver_sql(_FAILURES, (list(numbers),)).all()
+
+
 _LANES = """
 SELECT lane.number, seq, encode(uid, 'hex'), event_seq, due_time - $5, $5 - create_time,
   attempt_count, charged_count, retry_requests, trigger, final_before

@@ -120,6 +120,19 @@ def read_rows_and_fences(
     return found, dict(json.loads(fences))
 
 
+_FAILURES = """
+SELECT json_group_array(json_array(subscription, since, exhausted_count))
+FROM failures WHERE subscription IN (SELECT value FROM json_each(?))
+"""
+
+
+def read_failures(connection: Connection, numbers: Sequence[int]) -> Sequence[Sequence[Any]]:
+    """Read the rows of failures of some subscriptions, which then do not change."""
+    (answer,) = _read_one(connection, _FAILURES, (json.dumps(numbers),))
+    found: list[list[int]] = json.loads(answer)
+    return found
+
+
 _LANES = """
 SELECT json_group_array(json_array(json_extract(lane.value, '$[0]'), json((
   SELECT json_group_array(json_array(
