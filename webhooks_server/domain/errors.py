@@ -118,6 +118,10 @@ class NotSent(WebhooksError):
     """The relay gave a request back: nothing of it was sent."""
 
 
+class AddressIsBusy(NotSent):
+    """As many requests as may be are under way to the receiver's address."""
+
+
 class PreconditionFailed(WebhooksError):
     """The resource is not in a state that allows this."""
 

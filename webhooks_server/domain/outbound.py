@@ -40,8 +40,9 @@ class OutboundRequest:
 class SendResult:
     """What came of one request: headers and body as far as they are kept.
 
-    `is_ours` where it failed for want of something here, whatever the receiver does (R7). `relay`
-    is who sent it, where that was not the engine's own.
+    `is_ours` where it failed for want of something here, whatever the receiver does (R7);
+    `may_be_ours` where there was no way to the receiver, which either side can be the reason of.
+    `relay` is who sent it, where that was not the engine's own.
     """
 
     outcome: Outcome
@@ -55,6 +56,7 @@ class SendResult:
     remote_ip_address: str = ""
     retry_after: Micros | None = None
     is_ours: bool = False
+    may_be_ours: bool = False
     relay: str = ""
 
 

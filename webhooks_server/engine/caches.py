@@ -5,6 +5,7 @@ Decoded subscriptions and payloads.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
@@ -127,6 +128,13 @@ class Payloads:
         for event in found.values():
             self.put(event)
         return found
+
+
+class Caches(NamedTuple):
+    """Both."""
+
+    subscriptions: Subscriptions
+    payloads: Payloads
 
 
 def _size(event: Event) -> int:

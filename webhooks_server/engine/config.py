@@ -14,6 +14,7 @@ class EngineConfig:
     `backstop_partitions` every `backstop_interval`, so that whatever wake-up was lost, each lane is
     seen within about a minute (EC1). Finished events are kept for `retention`, and a subscription
     whose deliveries only fail stays enabled for `disable_after`; None stands for ever.
+    Payloads of so many `bytes_in_flight` are with receivers at once.
     """
 
     engine: str
@@ -28,3 +29,4 @@ class EngineConfig:
     retention: float | None = None
     disable_after: float | None = None
     hosts: HostCaps = NO_CAPS
+    bytes_in_flight: int = 64 * 1024 * 1024

@@ -52,11 +52,18 @@ class Gates:
         self._tell_timer = timer
         # Every bucket is as if it was empty when the tenure began: moving doubles no rate (EC7).
         self._begun = monotonic()
-        self._failing = Gate(most=max(1, slots // 4))
-        self._doubtful = Gate(most=max(1, 3 * slots // 4))
+        self._failing, self._doubtful = Gate(), Gate()
         self._named: dict[str | SubscriptionNumber, Gate] = {}
         self._sweep_at = MOST_UNUSED
         self.timers: Timers[Gate] = Timers()
+        self.resize(slots)
+
+    def resize(self, slots: int) -> None:
+        """Share so many slots from now on: hard caps, so that nobody has to give one back (EC9)."""
+        self._failing.most = max(1, slots // 4)
+        self._doubtful.most = max(1, 3 * slots // 4)
+        for gate in (self._failing, self._doubtful):
+            self._wake(gate)
 
     def of(self, entry: IndexEntry, standing: Standing) -> tuple[Gate, ...]:
         """Return the gates of a lane; none where nothing but its own bound holds it."""

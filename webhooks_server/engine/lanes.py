@@ -110,11 +110,18 @@ class Lanes:
         """Tell whether a lane may send at all: its subscription does, and its breaker is shut."""
         return self._places.sends(lane)
 
-    def put_back(self, taken: Taken) -> None:
-        """Undo a take: nothing was sent."""
+    def resize(self, slots: int) -> None:
+        """Let the classes of lanes share so many slots from now on."""
+        self._places.gates.resize(slots)
+
+    def put_back(self, taken: Taken, pause: float = 0.0) -> None:
+        """Undo a take: nothing was sent. With a pause its lane is not looked at for so long."""
         self._places.gates.give_back(taken.lane)
         self._end(taken)
         taken.lane.dirty = True
+        if pause:
+            taken.lane.waiting = True
+            self._places.arm(taken.lane.number, self._monotonic() + pause)
         self._places.place(taken.lane)
 
     def recorded(self, taken: Taken, recorded: Recorded) -> None:
@@ -207,6 +214,7 @@ class Lanes:
             entry = self._owned(number)
             if entry is not None:
                 lane = self._places.reopen(entry)
+                lane.waiting = False
                 lane.dirty = True
                 self._places.place(lane)
         self._places.gates.expire_timers()

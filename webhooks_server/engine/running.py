@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from webhooks_server.domain.delivery import Attempt, Recorded, Trigger
 from webhooks_server.domain.errors import (
+    AddressIsBusy,
     RelayIsPaused,
     ShuttingDown,
     StoreUnavailable,
@@ -13,12 +14,11 @@ from webhooks_server.domain.errors import (
 from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import IdSource, SubscriptionNumber, TenantId
 from webhooks_server.domain.lanes import EngineStatus, PassResult
-from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.outbound import SendResult
 from webhooks_server.domain.subscription import Subscription
-from webhooks_server.engine.caches import Payloads, Subscriptions
+from webhooks_server.engine.caches import Caches, Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.egress import Egress
 from webhooks_server.engine.failing import FailingLanes
 from webhooks_server.engine.figures import Parts, watch_engine
 from webhooks_server.engine.lanes import Lanes, Taken
@@ -29,12 +29,14 @@ from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.senders import Senders
-from webhooks_server.engine.sending import Sending
+from webhooks_server.engine.sending import Sending, Sent
 from webhooks_server.engine.signals import Signal
 from webhooks_server.engine.stopping import Stopping
 from webhooks_server.engine.store_watch import StoreWatch
 from webhooks_server.engine.upkeep import Beats, Upkeep
 from webhooks_server.ports import Clock, Relay, Stores, Telemetry
+
+PAUSE_OF_BUSY = 0.25
 
 
 class RunningEngine:
@@ -61,11 +63,12 @@ class RunningEngine:
         self.relays = Relays(
             relay,
             config.slots,
-            self._report_late,
-            lambda: self._senders.resize(self.relays.slots),
+            lambda lease, result: self._late.record(lease, result),  # noqa: PLW0108 - made later
+            self._resize,
             clock,
             telemetry,
         )
+        self._egress = Egress(clock, telemetry, self._go_on)
         self._senders = Senders(self.relays.slots, self._take, self._deliver, tasks)
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
@@ -87,7 +90,16 @@ class RunningEngine:
             clock=clock,
             telemetry=telemetry,
         )
-        self._sending = self._make_sending(ids)
+        self._sending = Sending(
+            config=config,
+            relay=self.relays,
+            may_send=lambda number: self._is_fit and self._index.sends(number),
+            caches=Caches(self._subscriptions, self._payloads),
+            clock=clock,
+            ids=ids,
+            telemetry=telemetry,
+            egress=self._egress,
+        )
         self._refill = Refill(
             store=stores.lanes,
             lanes=self._lanes,
@@ -119,21 +131,8 @@ class RunningEngine:
         loops = (self._recorder, self._upkeep, self._watch, self.relays)
         caches = (self._payloads, self._subscriptions)
         watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *caches))
-        self._failing = FailingLanes(
-            stores.subscriptions, self._lanes.standings, index, clock, telemetry
-        )
-
-    def _make_sending(self, ids: IdSource) -> Sending:
-        return Sending(
-            config=self._config,
-            relay=self.relays,
-            may_send=lambda number: self._is_fit and self._index.sends(number),
-            subscriptions=self._subscriptions,
-            payloads=self._payloads,
-            clock=self._clock,
-            ids=ids,
-            telemetry=self._telemetry,
-        )
+        standings = self._lanes.standings
+        self._failing = FailingLanes(stores.subscriptions, standings, index, clock, telemetry)
 
     def accepted(self, accepted: Sequence[Accepted]) -> None:
         """Take note of committed deliveries: they may be sent from now on."""
@@ -176,8 +175,7 @@ class RunningEngine:
             raise RelayIsPaused(f"tenants/{subscription.tenant}")
         epoch = self._lanes.epochs.get(subscription.partition, 0)
         sent = await self._sending.ping(subscription, accepted, epoch)
-        if sent.sign is not None:
-            self._lanes.judge(subscription.number, sent.sign)
+        self._learn(subscription.number, sent)
         recorded = await self._recorder.record(sent.record)
         if sent.disable is not None:
             self._upkeep.disable(subscription.number, sent.disable)
@@ -232,8 +230,9 @@ class RunningEngine:
         self._closed = True
         await self._stopping.finish()
 
-    async def _report_late(self, lease: Lease, result: SendResult) -> Recorded:
-        return await self._late.record(lease, result)
+    def _resize(self) -> None:
+        self._lanes.resize(self.relays.slots)
+        self._senders.resize(self.relays.slots)
 
     async def _find_lanes(self) -> None:
         # What is missed here for a fault of the store is found by the back-stop.
@@ -252,7 +251,8 @@ class RunningEngine:
 
     def _take(self) -> Taken | None:
         # Nor is anything sent while results pile up unrecorded (EC14).
-        if not self._is_fit or self._recorder.unrecorded >= 2 * self.relays.slots:
+        is_full = self._recorder.unrecorded >= 2 * self.relays.slots
+        if not self._is_fit or is_full or not self._egress.admits():
             self._held_back = True
             return None
         return self._lanes.take()
@@ -265,12 +265,16 @@ class RunningEngine:
     async def _deliver(self, taken: Taken) -> None:
         lane, row = taken
         epoch = self._lanes.epochs.get(lane.partition, 0)
-        sent = await self._sending.attempt(row, lane.partition, epoch)
+        try:
+            proven = lane.health.proven
+            sent = await self._sending.attempt(row, lane.partition, epoch, proven=proven)
+        except AddressIsBusy:
+            self._lanes.put_back(taken, PAUSE_OF_BUSY)
+            return
         if sent is None:
             self._lanes.put_back(taken)
             return
-        if sent.sign is not None:
-            self._lanes.judge(lane.number, sent.sign)
+        self._learn(lane.number, sent)
         self._recorder.submit(
             sent.record,
             lambda answer: self._recorded(taken, answer),
@@ -279,6 +283,14 @@ class RunningEngine:
         # The ping of a new subscription changes nothing (api.md 1.4).
         if sent.disable is not None and row.delivery.trigger is not Trigger.PING:
             self._upkeep.disable(lane.number, sent.disable)
+
+    def _learn(self, number: SubscriptionNumber, sent: Sent) -> None:
+        if sent.is_local:
+            self._egress.failed(proven=self._lanes.standings.is_proven(number))
+        elif sent.sign is not None:
+            self._egress.reached()
+        if sent.sign is not None:
+            self._lanes.judge(number, sent.sign)
 
     def _recorded(self, taken: Taken, recorded: Recorded) -> None:
         self._lanes.recorded(taken, recorded)

@@ -3,29 +3,28 @@
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
 from webhooks_server.domain.breaker import Sign, sign_of
 from webhooks_server.domain.delivery import (
     Attempt,
-    DeliveryState,
     NewDelivery,
     Outcome,
-    Reason,
     Record,
-    Trigger,
 )
-from webhooks_server.domain.errors import NoEngine, NotSent, Unavailable
+from webhooks_server.domain.errors import AddressIsBusy, NoEngine, NotSent, Unavailable
 from webhooks_server.domain.event import Accepted, Event
 from webhooks_server.domain.ids import DeliverySeq, IdSource, SubscriptionNumber, delivery_id
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, Recipient, SendResult
-from webhooks_server.domain.retry import Decision, Tried, decide
+from webhooks_server.domain.retry import Tried, decide
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.domain.values import value
-from webhooks_server.engine.caches import Payloads, Subscriptions
+from webhooks_server.engine.attempts import max_age_of, record_of, within_age
+from webhooks_server.engine.budget import ByteBudget
+from webhooks_server.engine.caches import Caches
 from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.egress import Egress
 from webhooks_server.engine.lane import Row
 from webhooks_server.ports import Clock, Relay, Telemetry
 
@@ -33,6 +32,8 @@ JITTER = (0.8, 1.2)
 PAUSE_AFTER_FAULT = 0.25
 MAX_ABANDONED = 10_000
 """Deliveries of which it is known how often they were abandoned in a row; the oldest go first."""
+MAX_DOUBTFUL = 3
+"""Attempts of a delivery that are not charged because the way out of this host may be gone."""
 _NO_POLICY = RetryPolicy()
 
 
@@ -40,12 +41,13 @@ _NO_POLICY = RetryPolicy()
 class Sent:
     """What came of an attempt.
 
-    The record to commit, what it tells of the receiver, and whether the subscription must be
-    disabled.
+    The record to commit, what it tells of the receiver, whether it never got out of this host, and
+    whether the subscription must be disabled.
     """
 
     record: Record
     sign: Sign | None = None
+    is_local: bool = False
     disable: DisableReason | None = None
 
 
@@ -58,21 +60,22 @@ class Sending:
         config: EngineConfig,
         relay: Relay,
         may_send: Callable[[SubscriptionNumber], bool],
-        subscriptions: Subscriptions,
-        payloads: Payloads,
+        caches: Caches,
         clock: Clock,
         ids: IdSource,
         telemetry: Telemetry,
+        egress: Egress,
     ) -> None:
         """Take the collaborators, and what tells whether a request to a subscription may start."""
         self._config = config
         self._relay = relay
         self._may_send = may_send
-        self._subscriptions = subscriptions
-        self._payloads = payloads
+        self._subscriptions, self._payloads = caches
         self._clock = clock
         self._ids = ids
         self._telemetry = telemetry
+        self._egress = egress
+        self._budget = ByteBudget(config.bytes_in_flight)
         self._abandoned: OrderedDict[DeliverySeq, int] = OrderedDict()
 
     def lease(
@@ -93,33 +96,33 @@ class Sending:
             delivery_name=f"{subscription.name}/deliveries/{delivery_id(delivery.uid)}",
         )
 
-    async def attempt(self, row: Row, partition: int, epoch: int) -> Sent | None:
+    async def attempt(
+        self, row: Row, partition: int, epoch: int, *, proven: bool = True
+    ) -> Sent | None:
         """Make an attempt of a lane's delivery.
 
-        None where it must not be sent now, and nothing was.
+        None where it must not be sent now, and nothing was; raises AddressIsBusy.
 
-        What is ours to answer for becomes an INTERNAL outcome.
+        `proven` says that the lane's receiver took something before. What is ours to answer for
+        becomes an INTERNAL outcome.
         """
         delivery = row.delivery
         # The edge around one delivery: whatever is wrong with it must not end the sender or touch
         # its neighbours.
         try:
-            recipient = await self._subscriptions.get(delivery.subscription)
-            subscription = recipient.subscription
-            event = await self._payloads.get(delivery.event_seq)
-            max_age = _max_age(delivery, subscription)
-            if subscription.deleted:
-                # The index has yet to hear of it, and there is no secret left to sign with.
-                return None
-            # No await between this and the send: what it tells must still be true then (EB3).
-            age = self._age(row.created_at)
-            too_old = max_age is not None and age >= max_age
-            if too_old or not self._may_send(delivery.subscription):
-                return None
-            self._telemetry.measure("lag_seconds", self._clock.monotonic() - row.due_at)
-            lease = self.lease(delivery, subscription, partition, epoch, age)
-            request, result = await self._send(recipient, event, lease)
-            return self.settle(lease, subscription, request, result, self._age(row.created_at))
+            event: Event | None = await self._payloads.get(delivery.event_seq)
+            size = len(event.payload)
+            if not self._budget.take(size, proven=proven):
+                # Its bytes are not to be here as long as it waits for room for them.
+                event = None
+                await self._budget.wait_for(size, proven=proven)
+            try:
+                loaded = event or await self._payloads.get(delivery.event_seq)
+                return await self._attempt(row, loaded, partition, epoch)
+            finally:
+                self._budget.give_back(size, proven=proven)
+        except AddressIsBusy:
+            raise
         except NotSent:
             return None
         except Unavailable as error:
@@ -130,6 +133,24 @@ class Sending:
         except Exception as error:  # noqa: BLE001
             self._telemetry.fault("delivery.broken", error, delivery=delivery.uid.hex())
             return self._broken(delivery, partition, epoch)
+
+    async def _attempt(self, row: Row, event: Event, partition: int, epoch: int) -> Sent | None:
+        delivery = row.delivery
+        recipient = await self._subscriptions.get(delivery.subscription)
+        subscription = recipient.subscription
+        max_age = max_age_of(delivery, subscription)
+        if subscription.deleted:
+            # The index has yet to hear of it, and there is no secret left to sign with.
+            return None
+        # No await between this and the send: what it tells must still be true then (EB3).
+        age = self._age(row.created_at)
+        too_old = max_age is not None and age >= max_age
+        if too_old or not self._may_send(delivery.subscription):
+            return None
+        self._telemetry.measure("lag_seconds", self._clock.monotonic() - row.due_at)
+        lease = self.lease(delivery, subscription, partition, epoch, age)
+        request, result = await self._send(recipient, event, lease)
+        return self.settle(lease, subscription, request, result, self._age(row.created_at))
 
     async def ping(self, subscription: Subscription, accepted: Accepted, epoch: int) -> Sent:
         """Make the one attempt of a ping; raises NoEngine where nobody could send it."""
@@ -171,12 +192,14 @@ class Sending:
     ) -> Sent:
         """Decide what an attempt means, and state it."""
         delivery = lease.delivery
+        is_local = result.is_ours or result.may_be_ours
+        tried = self._tried(delivery, result)
         decision = decide(
             subscription.retry_policy,
-            self._tried(delivery, result),
+            tried,
             random.uniform(*JITTER),  # noqa: S311
         )
-        decision = _within_age(decision, _max_age(delivery, subscription), age)
+        decision = within_age(decision, max_age_of(delivery, subscription), age)
         self._telemetry.fact(
             "delivery.attempted",
             tenant=subscription.tenant,
@@ -189,9 +212,9 @@ class Sending:
             state=decision.state.name.lower(),
         )
         attempt = self._describe(request, result)
-        record = _record(lease, attempt, decision)
-        sign = None if result.is_ours else sign_of(result.outcome, result.status_code)
-        return Sent(record=record, sign=sign, disable=decision.disable)
+        record = record_of(lease, attempt, decision)
+        sign = None if tried.is_ours else sign_of(result.outcome, result.status_code)
+        return Sent(record=record, sign=sign, is_local=is_local, disable=decision.disable)
 
     def _age(self, created_at: float) -> int:
         return round((self._clock.monotonic() - created_at) * 1_000_000)
@@ -227,19 +250,24 @@ class Sending:
         result = SendResult(outcome=Outcome.INTERNAL, start_time=Instant(0), latency=Micros(0))
         decision = decide(_NO_POLICY, self._tried(delivery, result), 1.0)
         lease = Lease(delivery=delivery, partition=partition, epoch=epoch, token=self._ids.uid())
-        return Sent(record=_record(lease, attempt, decision))
+        return Sent(record=record_of(lease, attempt, decision))
 
     def _tried(self, delivery: NewDelivery, result: SendResult) -> Tried:
         abandoned = self._abandoned.pop(delivery.seq, 0) if self._abandoned else 0
+        uncharged = delivery.attempt_count - delivery.charged_count
+        # Where nothing is known to be wrong here, it is the receiver's after a few times.
+        is_ours = result.is_ours or (
+            result.may_be_ours and (self._egress.is_lost or uncharged < MAX_DOUBTFUL)
+        )
         tried = Tried(
             outcome=result.outcome,
             status_code=result.status_code,
             retry_after=result.retry_after,
             charged_count=delivery.charged_count,
-            uncharged_count=delivery.attempt_count - delivery.charged_count,
+            uncharged_count=uncharged,
             trigger=delivery.trigger,
             final_before=delivery.final_before,
-            is_ours=result.is_ours,
+            is_ours=is_ours,
             abandoned_before=abandoned,
         )
         if result.outcome is Outcome.ABANDONED and tried.is_charged_to_nobody:
@@ -247,49 +275,3 @@ class Sending:
             if len(self._abandoned) > MAX_ABANDONED:
                 self._abandoned.popitem(last=False)
         return tried
-
-
-def _record(lease: Lease, attempt: Attempt, decision: Decision) -> Record:
-    delivery = lease.delivery
-    return Record(
-        token=lease.token,
-        seq=delivery.seq,
-        uid=delivery.uid,
-        subscription=delivery.subscription,
-        partition=lease.partition,
-        epoch=lease.epoch,
-        retry_requests=delivery.retry_requests,
-        attempt=attempt,
-        state=decision.state,
-        charged=decision.charged,
-        state_reason=decision.reason,
-        due_in=decision.wait,
-        failing=_failing(delivery, attempt, decision),
-    )
-
-
-def _failing(delivery: NewDelivery, attempt: Attempt, decision: Decision) -> bool | None:
-    """Tell whether the receiver fails, or works; None where the attempt does not say.
-
-    It does not where it failed by our own fault, nor for a ping, which is tried once and by hand.
-    """
-    if attempt.outcome is Outcome.SUCCEEDED:
-        return False
-    return True if decision.charged and delivery.trigger is not Trigger.PING else None
-
-
-def _max_age(delivery: NewDelivery, subscription: Subscription) -> Micros | None:
-    """Return the age at which a delivery expires; one that was final is retried at any age."""
-    return None if delivery.final_before else subscription.retry_policy.max_age
-
-
-def _within_age(decision: Decision, max_age: Micros | None, age: int) -> Decision:
-    """Let the next look at a delivery be no later than its max_age: then it expires."""
-    if max_age is None or decision.state is not DeliveryState.PENDING:
-        return decision
-    left = max_age - age
-    if left <= 0:
-        return Decision(
-            state=DeliveryState.EXPIRED, reason=Reason.MAX_AGE, charged=decision.charged
-        )
-    return replace(decision, wait=Micros(min(decision.wait, left)))

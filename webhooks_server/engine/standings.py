@@ -48,6 +48,11 @@ class Standings:
         self._keep(entry.number, before, after)
         return after
 
+    def is_proven(self, number: SubscriptionNumber) -> bool:
+        """Tell whether a lane had a success in this tenure."""
+        known = self._known.get(number)
+        return known is not None and known.proven
+
     def is_open(self, entry: IndexEntry) -> bool:
         """Tell whether a lane's breaker is open."""
         return breaker.is_open(self.health_of(entry), self._monotonic())

@@ -46,7 +46,7 @@ class Relay(Protocol):
     async def send(self, request: OutboundRequest) -> SendResult:
         """Send a request and read the answer under its one deadline and the byte caps.
 
-        Never follows a redirect.
+        Never follows a redirect. Raises NotSent where nothing of it was sent.
         """
         ...
 

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -121,7 +122,12 @@ class HeadFirstProtocol(ResponseHandler):
 class WatchedConnector(aiohttp.TCPConnector):
     """The pool; notes in the current exchange how far a new connection is."""
 
-    def __init__(self, resolver: AbstractResolver, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        resolver: AbstractResolver,
+        tls: ssl.SSLContext | None,
+        check_address: Callable[[str], None],
+    ) -> None:
         super().__init__(
             resolver=resolver,
             # aiohttp made a context with the system's authorities when it was imported, which takes
@@ -133,7 +139,7 @@ class WatchedConnector(aiohttp.TCPConnector):
             limit=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             enable_cleanup_closed=NEEDS_CLEANUP_CLOSED,
-            socket_factory=_open_socket,
+            socket_factory=functools.partial(_open_socket, check_address),
         )
         self._factory = functools.partial(_connected, loop=self._loop)
 
@@ -152,8 +158,11 @@ def _connected(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
     return HeadFirstProtocol(loop=loop)
 
 
-def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
+def _open_socket(
+    check_address: Callable[[str], None], address: aiohttp.AddrInfoType
+) -> socket.socket:
+    family, kind, protocol, _, target = address
+    check_address(str(target[0]))
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     return opened

@@ -22,6 +22,7 @@ class Exchange:
         "body",
         "body_truncated",
         "headers",
+        "is_counted",
         "remote_ip_address",
         "retry_after",
         "stage",
@@ -34,6 +35,7 @@ class Exchange:
         self.status_code: int | None = None
         self.headers: tuple[Header, ...] = ()
         self.retry_after: str | None = None
+        self.is_counted = False
         self.body = b""
         self.body_truncated = False
 

@@ -15,6 +15,7 @@ from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.retry_after import parse_retry_after
 from webhooks_server.domain.times import Instant, Micros, seconds
 from webhooks_server.ports import Clock, Relay
+from webhooks_server.relay.addresses import Addresses
 from webhooks_server.relay.answer import keep_body, keep_head
 from webhooks_server.relay.connection import WatchedConnector, protocol_of
 from webhooks_server.relay.deadlines import Deadlines
@@ -32,13 +33,16 @@ class RelayConfig:
     """How many requests at once, how much of an answer is kept, how long a connection may take.
 
     The time is in seconds. `nameservers` (`address` or `address:port`) are asked, and authorities
-    in `ca_file` (PEM) are trusted, in the place of the system's.
+    in `ca_file` (PEM) are trusted, in the place of the system's. The bounds of each address are
+    none where they are 0.
     """
 
     concurrency: int = 256
     kept_body_bytes: int = 16 * 1024
     kept_header_bytes: int = 8 * 1024
     connect_timeout: float = 5.0
+    address_in_flight: int = 0
+    address_requests_per_second: int = 0
     nameservers: tuple[str, ...] = ()
     ca_file: Path | None = None
 
@@ -48,9 +52,12 @@ async def open_relay(config: RelayConfig, clock: Clock) -> AsyncIterator[Relay]:
     """Open the relay; at the end its connections are closed."""
     resolver = BoundedResolver(config.nameservers)
     try:
-        connector = WatchedConnector(resolver, _tls(config))
+        addresses = Addresses(
+            config.address_in_flight, config.address_requests_per_second, clock.monotonic
+        )
+        connector = WatchedConnector(resolver, _tls(config), addresses.check)
         async with connector:
-            yield HttpRelay(config, connector, clock)
+            yield HttpRelay(config, connector, addresses, clock)
     finally:
         await resolver.close()
 
@@ -66,8 +73,15 @@ def _tls(config: RelayConfig) -> ssl.SSLContext | None:
 class HttpRelay:
     """Implements ports.Relay."""
 
-    def __init__(self, config: RelayConfig, connector: WatchedConnector, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: RelayConfig,
+        connector: WatchedConnector,
+        addresses: Addresses,
+        clock: Clock,
+    ) -> None:
         self._config = config
+        self._addresses = addresses
         self._connector = connector
         self._clock = clock
         self._free = asyncio.Semaphore(config.concurrency)
@@ -102,14 +116,19 @@ class HttpRelay:
         exchange.stage = Stage.SENT
         protocol = protocol_of(connection)
         reusable = False
+        address = protocol.remote_ip_address
         try:
+            if self._addresses.bounded:
+                self._enter(address, exchange)
             protocol.ask(head, request.body)
-            exchange.remote_ip_address = protocol.remote_ip_address
+            exchange.remote_ip_address = address
             message, content = await protocol.answer()
             keep_head(message, exchange, self._config.kept_header_bytes)
             await keep_body(content, exchange, self._config.kept_body_bytes)
             reusable = content.at_eof() and protocol.is_all_written()
         finally:
+            if exchange.is_counted:
+                self._addresses.leave(address)
             if reusable:
                 protocol.rest()
                 connection.release()
@@ -117,6 +136,10 @@ class HttpRelay:
                 # At once: a polite close would first wait for a receiver that does not read.
                 protocol.abort()
                 connection.close()
+
+    def _enter(self, address: str, exchange: Exchange) -> None:
+        self._addresses.enter(address)
+        exchange.is_counted = True
 
 
 def _result(
@@ -136,6 +159,7 @@ def _result(
         status_code=status or 0,
         error_message=verdict.error_message,
         is_ours=verdict.is_ours,
+        may_be_ours=verdict.may_be_ours,
         headers=exchange.headers,
         body=exchange.body,
         body_truncated=exchange.body_truncated,

@@ -18,7 +18,8 @@ from webhooks_server.relay.target import UnsendableError
 
 _THROTTLES = frozenset({408, 425, 429, 502, 503, 504})
 _OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
+_NO_WAY_OUT = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+_UNREACHABLE = _NO_WAY_OUT | {errno.EHOSTUNREACH}
 
 # OpenSSL's X509_V_ERR numbers.
 _CERTIFICATE_PROBLEMS = {
@@ -49,11 +50,12 @@ _TIMEOUTS = {
 
 
 class Verdict(NamedTuple):
-    """An outcome, the words for it (success has none), and whether the fault is this relay's."""
+    """An outcome, the words for it (success has none), and whether the fault is or may be ours."""
 
     outcome: Outcome
     error_message: str = ""
     is_ours: bool = False
+    may_be_ours: bool = False
 
 
 _SUCCEEDED = Verdict(Outcome.SUCCEEDED)
@@ -84,7 +86,7 @@ def judge_error(error: Exception, stage: Stage) -> Verdict:
     """Tell what an error before any answer means."""
     match error:
         case TimeoutError():
-            return Verdict(*_TIMEOUTS[stage])
+            return Verdict(*_TIMEOUTS[stage], may_be_ours=stage is Stage.RESOLVING)
         case aiohttp.ClientConnectorDNSError():
             return _judge_name_error(error)
         case aiohttp.ClientConnectorError() if stage is Stage.TLS:
@@ -111,7 +113,7 @@ def _judge_connect_error(error: OSError) -> Verdict:
         message = "connection_unreachable: there is no way to this address"
     else:
         message = "connection_reset: no connection came about"
-    return Verdict(Outcome.CONNECTION_ERROR, message)
+    return Verdict(Outcome.CONNECTION_ERROR, message, may_be_ours=number in _NO_WAY_OUT)
 
 
 def _is_own_limit(error: Exception) -> bool:
@@ -125,7 +127,13 @@ def _judge_name_error(error: aiohttp.ClientConnectorDNSError) -> Verdict:
     cause = error.os_error.__cause__
     number = cause.args[0] if isinstance(cause, aiodns.error.DNSError) else None
     problem = _NAME_PROBLEMS.get(number, "the host name was not resolved")
-    return Verdict(Outcome.DNS_ERROR, f"dns_error: {problem}", number in _OWN_NAME_PROBLEMS)
+    return Verdict(
+        Outcome.DNS_ERROR,
+        f"dns_error: {problem}",
+        is_ours=number in _OWN_NAME_PROBLEMS,
+        may_be_ours=number == pycares.errno.ARES_ETIMEOUT
+        or isinstance(error.os_error, TimeoutError),
+    )
 
 
 def _tls_problem(error: Exception) -> str:

@@ -1,0 +1,64 @@
+"""What an attempt becomes on record, and when its delivery is too old: pure."""
+
+from dataclasses import replace
+
+from webhooks_server.domain.delivery import (
+    Attempt,
+    DeliveryState,
+    NewDelivery,
+    Outcome,
+    Reason,
+    Record,
+    Trigger,
+)
+from webhooks_server.domain.leases import Lease
+from webhooks_server.domain.retry import Decision
+from webhooks_server.domain.subscription import Subscription
+from webhooks_server.domain.times import Micros
+
+
+def record_of(lease: Lease, attempt: Attempt, decision: Decision) -> Record:
+    """Return the record of an attempt."""
+    delivery = lease.delivery
+    return Record(
+        token=lease.token,
+        seq=delivery.seq,
+        uid=delivery.uid,
+        subscription=delivery.subscription,
+        partition=lease.partition,
+        epoch=lease.epoch,
+        retry_requests=delivery.retry_requests,
+        attempt=attempt,
+        state=decision.state,
+        charged=decision.charged,
+        state_reason=decision.reason,
+        due_in=decision.wait,
+        failing=_failing(delivery, attempt, decision),
+    )
+
+
+def _failing(delivery: NewDelivery, attempt: Attempt, decision: Decision) -> bool | None:
+    """Tell whether the receiver fails, or works; None where the attempt does not say.
+
+    It does not where it failed by our own fault, nor for a ping, which is tried once and by hand.
+    """
+    if attempt.outcome is Outcome.SUCCEEDED:
+        return False
+    return True if decision.charged and delivery.trigger is not Trigger.PING else None
+
+
+def max_age_of(delivery: NewDelivery, subscription: Subscription) -> Micros | None:
+    """Return the age at which a delivery expires; one that was final is retried at any age."""
+    return None if delivery.final_before else subscription.retry_policy.max_age
+
+
+def within_age(decision: Decision, max_age: Micros | None, age: int) -> Decision:
+    """Let the next look at a delivery be no later than its max_age: then it expires."""
+    if max_age is None or decision.state is not DeliveryState.PENDING:
+        return decision
+    left = max_age - age
+    if left <= 0:
+        return Decision(
+            state=DeliveryState.EXPIRED, reason=Reason.MAX_AGE, charged=decision.charged
+        )
+    return replace(decision, wait=Micros(min(decision.wait, left)))
