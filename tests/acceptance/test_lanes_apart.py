@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import aiohttp
 import pytest
@@ -14,6 +14,7 @@ from tests.harness.waiting import until, until_async
 from tests.harness.world import World
 from webhooks_server.domain.ids import Version
 from webhooks_server.domain.lanes import LaneRead
+from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import RetryPolicy, Subscription
 from webhooks_server.domain.times import Micros
 from webhooks_server.engine import RunningEngine
@@ -91,6 +92,8 @@ async def test_a_restart_does_not_begin_with_all_dead_lanes(
         await publish(world, engine, "a", 3)
         await until_async(lambda: all_failing(world, made), within=8)
     before = len(receiver.requests)
+    # A new process knows what is on record.
+    world.index = MatchIndex()
     async with world.engine(slots=16):
         await receiver.got(before + 4)
         await asyncio.sleep(0.1)
@@ -188,7 +191,7 @@ async def test_payloads_in_flight_are_bounded_in_bytes(world: World, receiver: R
 
 
 @pytest.fixture
-def no_way_out(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+def no_way_out(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """While it is set, the system has no route to anywhere."""
     cut = asyncio.Event()
     open_socket = connection._open_socket
