@@ -36,6 +36,9 @@ PREFIX = "WEBHOOKS_"
 OFF = "off"
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 KEPT_HEADER_BYTES = 8192
+LARGEST_CAP = 1_000_000
+HOST_IN_FLIGHT = 64
+HOST_REQUESTS_PER_SECOND = 200
 
 Source = Literal["default", "environment", "option"]
 
@@ -56,7 +59,15 @@ def _checked_page(value: str) -> str:
     return value
 
 
+def _checked_cap(value: str) -> str:
+    is_number = value.isascii() and value.isdecimal() and len(value) <= len(str(LARGEST_CAP))
+    if value != "auto" and not (is_number and int(value) <= LARGEST_CAP):
+        raise ValueError(f"must be auto or 0 to {LARGEST_CAP}")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_checked_address)]
+Cap = Annotated[str, AfterValidator(_checked_cap)]
 Span = Annotated[str, AfterValidator(_checked_span)]
 
 
@@ -155,6 +166,22 @@ class Settings(_Environment):
     )
     slots: int = Field(
         default=256, ge=1, le=4096, description="Requests to receivers at the same time."
+    )
+    host_in_flight: Cap = Field(
+        default="auto",
+        description="Requests to one target host, and to one address, at the same time; 0 is no"
+        " bound. auto: 64 in production, none in development.",
+    )
+    host_requests_per_second: Cap = Field(
+        default="auto",
+        description="Requests to one target host, and to one address, in a second; 0 is no bound."
+        " auto: 200 in production, none in development.",
+    )
+    bytes_in_flight: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=16 * 1024 * 1024 * 1024,
+        description="Bytes of payloads on their way to receivers at the same time.",
     )
     kept_response_bytes: int = Field(
         default=16384,
@@ -265,6 +292,11 @@ class Settings(_Environment):
             allow_http=development or self.egress_allow_http, allow_loopback=development
         )
 
+    def _cap(self, value: str, in_production: int) -> int:
+        if value == "auto":
+            return 0 if self.is_development else in_production
+        return int(value)
+
     # The components are imported where a server is built: `publish` needs none of their libraries.
 
     def sqlite_config(self) -> "SqliteConfig":
@@ -289,11 +321,15 @@ class Settings(_Environment):
             concurrency=self.slots + MAX_PINGS,
             kept_body_bytes=self.kept_response_bytes,
             kept_header_bytes=KEPT_HEADER_BYTES if self.kept_response_bytes else 0,
+            address_in_flight=self._cap(self.host_in_flight, HOST_IN_FLIGHT),
+            address_requests_per_second=self._cap(
+                self.host_requests_per_second, HOST_REQUESTS_PER_SECOND
+            ),
         )
 
     def engine_config(self, engine: str) -> "EngineConfig":
         """Build the configuration of the engine with this name."""
-        from webhooks_server.engine import EngineConfig  # noqa: PLC0415
+        from webhooks_server.engine import EngineConfig, HostCaps  # noqa: PLC0415
 
         return EngineConfig(
             engine=engine,
@@ -302,6 +338,11 @@ class Settings(_Environment):
             stop_grace=self.stop_grace,
             retention=_span_seconds(self.retention),
             disable_after=_span_seconds(self.disable_after),
+            hosts=HostCaps(
+                self._cap(self.host_in_flight, HOST_IN_FLIGHT),
+                self._cap(self.host_requests_per_second, HOST_REQUESTS_PER_SECOND),
+            ),
+            bytes_in_flight=self.bytes_in_flight,
         )
 
     def services_config(self) -> "ServicesConfig":

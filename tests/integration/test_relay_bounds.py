@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from tests.integration.relay_receiver import OK, Answer, never, post, receiving, says, until
 from webhooks_server.domain.delivery import Outcome
+from webhooks_server.domain.errors import AddressIsBusy
 from webhooks_server.domain.times import SECOND
 from webhooks_server.ops import SystemClock
 from webhooks_server.ports import Relay
@@ -235,3 +236,33 @@ async def test_closing_the_relay_closes_idle_connections() -> None:
         async with open_relay(RelayConfig(), SystemClock()) as relay:
             await relay.send(receiver.request())
         await until(lambda: receiver.closed_by_sender == 1)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_an_address_gets_no_more_requests_at_once_than_it_may(keep_alive: bool) -> None:
+    """EC10: whatever host names lead to it; nothing was sent, so it is no attempt."""
+    config = RelayConfig(address_in_flight=2)
+    async with open_relay(config, SystemClock()) as bounded, receiving(never) as hanging:
+        if keep_alive:
+            async with receiving(says(OK)) as other:
+                assert (await bounded.send(other.request())).outcome is Outcome.SUCCEEDED
+        out = [asyncio.ensure_future(bounded.send(hanging.request(timeout=0.5))) for _ in range(2)]
+        await until(lambda: hanging.connections == 2)
+        with pytest.raises(AddressIsBusy):
+            await bounded.send(hanging.request())
+        await asyncio.sleep(0.05)
+        assert hanging.connections == 2
+        assert [one.outcome for one in await asyncio.gather(*out)] == [Outcome.TIMEOUT] * 2
+        result = await bounded.send(hanging.request(timeout=0.1))
+        assert result.outcome is Outcome.TIMEOUT
+
+
+async def test_an_address_gets_no_more_requests_a_second_than_it_may() -> None:
+    config = RelayConfig(address_requests_per_second=5)
+    async with open_relay(config, SystemClock()) as bounded, receiving(says(OK)) as receiver:
+        for _ in range(5):
+            await bounded.send(receiver.request())
+        with pytest.raises(AddressIsBusy):
+            await bounded.send(receiver.request())
+        await asyncio.sleep(0.25)
+        assert (await bounded.send(receiver.request())).outcome is Outcome.SUCCEEDED

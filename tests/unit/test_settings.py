@@ -79,6 +79,10 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(
         ("slots", "0", "must be greater than or equal to 1"),
         ("slots", "4097", "must be less than or equal to 4096"),
         ("slots", "many", "must be a valid integer"),
+        ("host_in_flight", "many", "must be auto or 0 to 1000000"),
+        ("host_in_flight", "-1", "must be auto or 0 to 1000000"),
+        ("host_requests_per_second", "1000001", "must be auto or 0 to 1000000"),
+        ("bytes_in_flight", "1048575", "must be greater than or equal to 1048576"),
         ("kept_response_bytes", "-1", "must be greater than or equal to 0"),
         ("kept_response_bytes", "65537", "must be less than or equal to 65536"),
         ("migrate", "perhaps", "must be a valid boolean"),
@@ -241,3 +245,26 @@ def test_long_spans_are_written_with_a_unit(text: str, span: float | None) -> No
 def test_by_default_events_are_kept_for_a_month_and_failures_borne_for_five_days() -> None:
     config = given().engine_config("engine-1")
     assert (config.retention, config.disable_after) == (30 * 86400.0, 5 * 86400.0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "text", "in_flight", "per_second"),
+    [
+        ("production", "auto", 64, 200),
+        ("development", "auto", 0, 0),
+        ("production", "0", 0, 0),
+        ("development", "7", 7, 7),
+    ],
+)
+def test_hosts_and_addresses_are_spared_in_production(
+    profile: str, text: str, in_flight: int, per_second: int
+) -> None:
+    settings = given(profile=profile, host_in_flight=text, host_requests_per_second=text)
+    relay = settings.relay_config()
+    assert settings.engine_config("engine-1").hosts == (in_flight, per_second)
+    assert relay.address_in_flight == in_flight
+    assert relay.address_requests_per_second == per_second
+
+
+def test_payloads_in_flight_take_64_mib_by_default() -> None:
+    assert given().engine_config("engine-1").bytes_in_flight == 64 * 1024 * 1024

@@ -29,14 +29,12 @@ from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.senders import Senders
-from webhooks_server.engine.sending import Sending, Sent
+from webhooks_server.engine.sending import PAUSE_OF_BUSY, Sending, Sent
 from webhooks_server.engine.signals import Signal
 from webhooks_server.engine.stopping import Stopping
 from webhooks_server.engine.store_watch import StoreWatch
 from webhooks_server.engine.upkeep import Beats, Upkeep
 from webhooks_server.ports import Clock, Relay, Stores, Telemetry
-
-PAUSE_OF_BUSY = 0.25
 
 
 class RunningEngine:

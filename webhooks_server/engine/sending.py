@@ -30,6 +30,8 @@ from webhooks_server.ports import Clock, Relay, Telemetry
 
 JITTER = (0.8, 1.2)
 PAUSE_AFTER_FAULT = 0.25
+PAUSE_OF_BUSY = 0.25
+"""How long a lane rests whose receiver's address is busy, in seconds."""
 MAX_ABANDONED = 10_000
 """Deliveries of which it is known how often they were abandoned in a row; the oldest go first."""
 MAX_DOUBTFUL = 3
@@ -110,15 +112,17 @@ class Sending:
         # The edge around one delivery: whatever is wrong with it must not end the sender or touch
         # its neighbours.
         try:
-            event: Event | None = await self._payloads.get(delivery.event_seq)
+            event = await self._payloads.get(delivery.event_seq)
             size = len(event.payload)
-            if not self._budget.take(size, proven=proven):
+            has_room = self._budget.take(size, proven=proven)
+            if not has_room:
                 # Its bytes are not to be here as long as it waits for room for them.
-                event = None
+                del event
                 await self._budget.wait_for(size, proven=proven)
             try:
-                loaded = event or await self._payloads.get(delivery.event_seq)
-                return await self._attempt(row, loaded, partition, epoch)
+                if not has_room:
+                    event = await self._payloads.get(delivery.event_seq)
+                return await self._attempt(row, event, partition, epoch)
             finally:
                 self._budget.give_back(size, proven=proven)
         except AddressIsBusy:
