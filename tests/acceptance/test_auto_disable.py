@@ -103,13 +103,16 @@ async def test_pings_count_for_nothing(world: World, receiver: Receiver) -> None
 
 
 async def test_many_requests_in_flight_disable_once(world: World, receiver: Receiver) -> None:
-    receiver.status = 410
-    receiver.gate = asyncio.Event()
     await world.subscribe(receiver.url, max_in_flight=8)
     async with world.engine() as engine:
+        # It has more than one request in flight only after it took something.
+        await world.publish(engine)
+        await world.settled()
+        receiver.status = 410
+        receiver.gate = asyncio.Event()
         for _ in range(8):
             await world.publish(engine)
-        await receiver.got(8)
+        await receiver.got(1 + 8)
         receiver.gate.set()
         await world.settled()
         await asyncio.sleep(0.05)

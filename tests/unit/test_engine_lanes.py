@@ -485,7 +485,7 @@ def test_partitions_of_others_are_left_alone() -> None:
 
 
 def test_the_ring_forgets_tenants_without_lanes() -> None:
-    ring = Ring()
+    ring: Ring[Lane] = Ring()
     lane = Lane(entry(1), 10)
     ring.add(lane)
     ring.add(lane)

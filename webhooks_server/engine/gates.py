@@ -11,8 +11,7 @@ from webhooks_server.domain.breaker import Standing
 from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.rates import Rate, per_minute
 from webhooks_server.domain.subscription import IndexEntry
-from webhooks_server.engine.gate import Gate
-from webhooks_server.engine.lane import Lane
+from webhooks_server.engine.lane import Gate, Lane
 from webhooks_server.engine.timers import Timers
 
 SECONDS_PER_MINUTE = 60

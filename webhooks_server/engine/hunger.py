@@ -15,9 +15,9 @@ class Hunger:
     def __init__(self, buffers: Buffers) -> None:
         """Take what tells how much there is room for."""
         self._buffers = buffers
-        self._urgent = Ring()
-        self._free = Ring()
-        self._gated = {standing: Ring() for standing in Standing}
+        self._urgent: Ring[Lane] = Ring()
+        self._free: Ring[Lane] = Ring()
+        self._gated: dict[Standing, Ring[Lane]] = {standing: Ring() for standing in Standing}
 
     def __bool__(self) -> bool:
         """Tell whether a lane waits for room."""
@@ -38,7 +38,7 @@ class Hunger:
             return lane
         wanted = ROWS_PER_LANE * reading
         # In turns, so that no kind waits until another one has nothing more to read.
-        kinds: list[Ring] = [self._free] if wanted < self._buffers.spare else []
+        kinds: list[Ring[Lane]] = [self._free] if wanted < self._buffers.spare else []
         for standing, ring in self._gated.items():
             if ring and wanted < self._buffers.spare_of(standing):
                 kinds.append(ring)

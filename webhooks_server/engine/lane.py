@@ -1,15 +1,17 @@
-"""A lane: one subscription's pending deliveries, as far as they are in memory."""
+"""A lane: one subscription's pending deliveries, as far as they are in memory; and its gates."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import count
+from typing import NamedTuple
 
 from webhooks_server.domain.breaker import UNKNOWN, Health, Standing
 from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
+from webhooks_server.domain.rates import Rate
 from webhooks_server.domain.subscription import IndexEntry
+from webhooks_server.engine.ring import Ring
 
-if TYPE_CHECKING:
-    from webhooks_server.engine.gate import Gate
+_NUMBERS = count()
 
 
 class Row:
@@ -25,6 +27,53 @@ class Row:
         self.delivery = delivery
         self.due_at = asked_at + delivery.due_in / 1_000_000
         self.created_at = now - delivery.age / 1_000_000
+
+
+class Gate:
+    """So many requests in flight, and so many in a time, as far as it bounds either.
+
+    `in_flight` are those of the lanes that stand before it, `holders` how many lanes that are, and
+    `parked` those of them that wait until it opens. A gate that is `named` is that of a host, or of
+    a single lane.
+    """
+
+    __slots__ = ("_number", "full_at", "holders", "in_flight", "most", "named", "parked", "rate")
+
+    def __init__(self, most: int = 0, *, named: bool = False) -> None:
+        """Take how many requests may be in flight; 0 is no bound."""
+        self._number = next(_NUMBERS)
+        self.most = most
+        self.named = named
+        self.rate: Rate | None = None
+        self.full_at = 0.0
+        self.in_flight = 0
+        self.holders = 0
+        self.parked: Ring[Lane] = Ring()
+
+    def __lt__(self, other: "Gate") -> bool:
+        """Order gates by age, for the timers."""
+        return self._number < other._number
+
+    def admits(self, now: float) -> bool:
+        """Tell whether one more request may start."""
+        if self.most and self.in_flight >= self.most:
+            return False
+        return self.rate is None or self.rate.free_at(self.full_at) <= now
+
+    def free_at(self) -> float:
+        """Return from when on the rate allows one more."""
+        return 0.0 if self.rate is None else self.rate.free_at(self.full_at)
+
+    def enter(self, now: float) -> None:
+        """Count a request that starts."""
+        self.in_flight += 1
+        if self.rate is not None:
+            self.full_at = self.rate.taken(self.full_at, now)
+
+    def give_back(self) -> None:
+        """Give the token of a request back that was not made."""
+        if self.rate is not None:
+            self.full_at -= self.rate.interval
 
 
 class Lane:

@@ -69,7 +69,7 @@ class Places:
         self._events = events
         self._lanes: dict[SubscriptionNumber, Lane] = {}
         self.buffers = Buffers(bounds.rows, bounds.shared_rows, self._tell_hungry)
-        self.ring = Ring()
+        self.ring: Ring[Lane] = Ring()
         self.hunger = Hunger(self.buffers)
         self.gates = Gates(bounds.slots, bounds.hosts, monotonic, self._give_way, events.timer)
         self.standings = Standings(monotonic)

@@ -4,28 +4,37 @@ A ring of tenants, each a ring of its lanes that wait (reliability L1, L3).
 """
 
 from collections import OrderedDict, deque
+from typing import Generic, Protocol, TypeVar
 
 from webhooks_server.domain.ids import TenantId
-from webhooks_server.engine.lane import Lane
 
 
-class Ring:
+class OfTenant(Protocol):
+    """What stands in a ring: a lane."""
+
+    tenant: TenantId
+
+
+Member = TypeVar("Member", bound=OfTenant)
+
+
+class Ring(Generic[Member]):
     """Round robin over tenants, and over each tenant's lanes; a lane stands in it at most once."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._tenants: OrderedDict[TenantId, deque[Lane]] = OrderedDict()
-        self._lanes: set[Lane] = set()
+        self._tenants: OrderedDict[TenantId, deque[Member]] = OrderedDict()
+        self._lanes: set[Member] = set()
 
     def __len__(self) -> int:
         """Return how many lanes wait."""
         return len(self._lanes)
 
-    def __contains__(self, lane: Lane) -> bool:
+    def __contains__(self, lane: Member) -> bool:
         """Tell whether a lane waits."""
         return lane in self._lanes
 
-    def add(self, lane: Lane) -> None:
+    def add(self, lane: Member) -> None:
         """Put a lane behind the others of its tenant."""
         if lane in self._lanes:
             return
@@ -35,7 +44,7 @@ class Ring:
             queue = self._tenants[lane.tenant] = deque()
         queue.append(lane)
 
-    def pop(self) -> Lane | None:
+    def pop(self) -> Member | None:
         """Take the next lane out; None where no lane is waiting."""
         if not self._tenants:
             return None
