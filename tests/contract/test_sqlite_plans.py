@@ -132,6 +132,36 @@ async def test_a_delivery_and_its_commands_are_found_by_uid(sqlite: Shelf) -> No
     assert [line for line in lines if line.startswith("SCAN") and line.split()[1] in GROWING] == []
 
 
+async def test_attempts_and_failures_are_recorded_by_index(sqlite: Shelf) -> None:
+    subscriber, rows = await sqlite.lane(2)
+
+    async def record(_: Stores) -> None:
+        for row, failing in zip(rows, (True, False), strict=True):
+            for state in (DeliveryState.PENDING, DeliveryState.FAILED):
+                await sqlite.record(subscriber, row, state=state, failing=failing)
+
+    lines = await plans(sqlite, record)
+    assert any("failures USING INTEGER PRIMARY KEY" in line for line in lines)
+    scanned = [line.split()[1] for line in lines if line.startswith("SCAN")]
+    assert set(scanned) & {*GROWING, "failures"} == set()
+
+
+async def test_retention_goes_from_event_to_event(sqlite: Shelf) -> None:
+    subscriber, rows = await sqlite.lane(3)
+    for row in rows:
+        await sqlite.record(subscriber, row)
+    lines = await plans(sqlite, lambda stores: stores.events.purge(Micros(0), EventSeq(0)))
+    # The marks are few: those of one step, and what a crash left over.
+    assert {line.split()[1] for line in lines if line.startswith("SCAN")} & {
+        *GROWING,
+        "fanouts",
+    } == set()
+    assert [line for line in lines if "TEMP B-TREE" in line] == []
+    assert [line for line in lines if line.startswith("SEARCH deliveries")]
+    assert [line for line in lines if line.startswith("SEARCH attempts")]
+    assert await sqlite.stores.events.load([rows[0].event_seq]) == []
+
+
 async def test_a_lane_is_read_in_the_order_of_its_index(sqlite: Shelf) -> None:
     lines = await plans(sqlite, lambda stores: stores.lanes.due([LANE]))
     assert any(
