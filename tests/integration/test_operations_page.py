@@ -143,13 +143,14 @@ async def test_what_hangs_is_seen_in_flight(watched: Watched, receiver: Receiver
     )
     for _ in range(5):
         await PublisherServiceStub(watched.channel).Publish(publish())
-    await receiver.got(2)
+    await receiver.got(1)
     await asyncio.sleep(0.05)
-    found = await scrape(watched.page)
+    found, hanging = await scrape(watched.page), receiver.open_requests
     receiver.gate.set()
 
-    assert found.value("requests_in_flight") == 2
-    assert found.value("buffered_deliveries") == 3
+    # A lane that has proven nothing yet begins with one request.
+    assert found.value("requests_in_flight") == hanging == 1
+    assert 1 <= found.value("buffered_deliveries") <= 4
     assert found.value("lanes") == 1
     assert 0.05 <= found.value("oldest_due_seconds") < 5
 

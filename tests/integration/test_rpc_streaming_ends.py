@@ -265,7 +265,7 @@ async def test_the_streams_of_a_connection_and_of_the_server_are_bounded(
     third = await open_stream(served)
     await second.close()
     await third.close()
-    monkeypatch.setattr(served.server.publish_streams.admission, "_capacity", 0)
+    monkeypatch.setattr(served.server.publish_streams.admission, "capacity", 0)
     assert (await end_of(Stream(served))).reason == "SERVER_OVERLOADED"
 
 

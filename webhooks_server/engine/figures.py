@@ -36,6 +36,7 @@ def watch_engine(telemetry: Telemetry, clock: Clock, parts: Parts) -> None:
     watch("relays_attached", lambda: relays.attached, bound=MAX_ATTACHED)
     watch("buffered_deliveries", lambda: lanes.most_rows - lanes.spare, bound=lanes.most_rows)
     watch("lanes", lambda: len(lanes))
+    watch("breakers_open", lambda: lanes.standings.open)
     watch("lane_timers", lambda: lanes.timer_count)
     watch("oldest_due_seconds", _oldest_due(lanes, clock))
     watch("payload_cache_bytes", lambda: parts.payloads.size, bound=parts.payloads.most)

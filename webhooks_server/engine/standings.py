@@ -57,6 +57,12 @@ class Standings:
         """Tell whether a lane's breaker is open."""
         return breaker.is_open(self.health_of(entry), self._monotonic())
 
+    @property
+    def open(self) -> int:
+        """How many lanes have an open breaker."""
+        now = self._monotonic()
+        return sum(breaker.is_open(health, now) for health in self._known.values())
+
     def take_unsaved(self) -> list[LaneFailing]:
         """Return what changed since this was last asked, the last of each lane."""
         unsaved = list(self._unsaved.values())

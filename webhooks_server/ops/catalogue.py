@@ -74,6 +74,7 @@ LEVELS = {
     "relays_attached": Level("Relays of other processes that send for this server"),
     "buffered_deliveries": Level("Due deliveries in memory"),
     "lanes": Level("Subscriptions with work in memory"),
+    "breakers_open": Level("Subscriptions that are left alone for a while: their receiver fails"),
     "lane_timers": Level("Subscriptions that wait for a moment in memory"),
     "oldest_due_seconds": Level("How long the first delivery that may be sent has been due"),
     "payload_cache_bytes": Level("Events in memory"),

@@ -14,7 +14,13 @@ from webhooks_server.ports.telemetry import Field
 
 _SUCCEEDED = Outcome.SUCCEEDED.name.lower()
 _WARNINGS = frozenset(
-    {"audit.violated", "background.failed", "store.unwritable", "subscription.disabled"}
+    {
+        "audit.violated",
+        "background.failed",
+        "breaker.opened",
+        "store.unwritable",
+        "subscription.disabled",
+    }
 )
 _OVERLOADED = frozenset({"SERVER_OVERLOADED", "STORE_UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
