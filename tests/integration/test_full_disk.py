@@ -21,6 +21,7 @@ from webhooks.v1.admin_service_pb2_grpc import AdminServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 
+# Of three slots, receivers that have not answered yet get two.
 SLOTS = 2
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -55,7 +56,7 @@ class Server:
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with (
-        serving(tmp_path, "--slots", str(SLOTS)) as process,
+        serving(tmp_path, "--slots", str(SLOTS + 1)) as process,
         grpc.aio.insecure_channel(process.address) as channel,
     ):
         yield Server(process.process.pid, channel)
