@@ -191,7 +191,8 @@ async def test_what_is_written_meanwhile_does_not_begin_a_backup_anew(
         (found,) = copy.execute("SELECT count(*) FROM events").fetchone()
     copy.close()
     assert beside > 2
-    assert found <= 301
+    # Begun anew, it would hold all but the last; one or two may come before its snapshot is taken.
+    assert found <= 300 + beside / 2
 
 
 @pytest.mark.parametrize("what", ["audit", "backup"])
