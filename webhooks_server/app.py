@@ -144,7 +144,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
             features=(storage.kind, *FEATURES),
         )
         server = await rooms.enter_async_context(
-            open_server(settings.server_config(), services, info, telemetry)
+            open_server(settings.server_config(), services, engine.relays, info, telemetry)
         )
         storage.announce(server.address)
         if ops.page is not None:

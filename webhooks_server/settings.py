@@ -360,6 +360,7 @@ class Settings(_Environment):
             reflection=self.reflection,
             max_concurrent_calls=self.max_concurrent_calls,
             max_payload_bytes=self.max_payload_bytes,
+            kept_response_bytes=self.kept_response_bytes,
         )
 
 

@@ -1,4 +1,4 @@
-"""Every unary method of the contract, with a request that is valid."""
+"""Every unary method of the contract, with a request that is valid where it asks a store."""
 
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -10,6 +10,7 @@ from webhooks.v1 import (
     delivery_service_pb2,
     event_service_pb2,
     publisher_service_pb2,
+    relay_service_pb2,
     subscription_pb2,
     subscription_service_pb2,
 )
@@ -19,6 +20,7 @@ FILES = (
     delivery_service_pb2.DESCRIPTOR,
     event_service_pb2.DESCRIPTOR,
     publisher_service_pb2.DESCRIPTOR,
+    relay_service_pb2.DESCRIPTOR,
     subscription_service_pb2.DESCRIPTOR,
 )
 SUBSCRIPTION = f"{PARENT}/subscriptions/s"

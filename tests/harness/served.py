@@ -16,11 +16,12 @@ from webhooks.v1.admin_service_pb2_grpc import AdminServiceStub
 from webhooks.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 from webhooks.v1.event_service_pb2_grpc import EventServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
+from webhooks.v1.relay_service_pb2_grpc import RelayServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.target_url import UrlPolicy
-from webhooks_server.engine import EngineConfig, run_engine
+from webhooks_server.engine import EngineConfig, RunningEngine, run_engine
 from webhooks_server.ops import SystemClock
 from webhooks_server.ports import Stores
 from webhooks_server.relay.http import RelayConfig, open_relay
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from webhooks.v1.delivery_service_pb2_grpc import DeliveryServiceAsyncStub
     from webhooks.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceAsyncStub
+    from webhooks.v1.relay_service_pb2_grpc import RelayServiceAsyncStub
     from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceAsyncStub
 
 PARENT = "tenants/default"
@@ -54,6 +56,8 @@ class Served:
     events: "EventServiceAsyncStub"
     deliveries: "DeliveryServiceAsyncStub"
     admin: "AdminServiceAsyncStub"
+    relays: "RelayServiceAsyncStub"
+    engine: RunningEngine
 
     @property
     def address(self) -> str:
@@ -73,11 +77,13 @@ async def open_served(
     url_policy: UrlPolicy = POLICY,
     front: Callable[[Stores], Stores] = lambda stores: stores,
     telemetry: Faults | None = None,
+    sends: bool = True,
     **changes: object,
 ) -> AsyncIterator[Served]:
     """Open a server on a free port; `changes` go into its ServerConfig.
 
-    `front` may put something between the use cases and the stores; the engine has the stores.
+    `front` may put something between the use cases and the stores; the engine has the stores, and
+    a relay of its own where it `sends`.
     """
     clock, index, telemetry = SystemClock(), MatchIndex(), telemetry or Faults()
     ids = IdSource(clock.wall)
@@ -92,7 +98,7 @@ async def open_served(
             run_engine(
                 config=engine_config,
                 stores=storage.stores,
-                relay=relay,
+                relay=relay if sends else None,
                 index=index,
                 clock=clock,
                 ids=ids,
@@ -106,7 +112,7 @@ async def open_served(
             services_config, front(storage.stores), engine, index, clock, ids, telemetry
         )
         rooms.push_async_callback(services.close)
-        server = await enter(open_server(config, services, info, telemetry))
+        server = await enter(open_server(config, services, engine.relays, info, telemetry))
         channel = await enter(grpc.aio.insecure_channel(server.address))
         yield Served(
             server=server,
@@ -119,6 +125,8 @@ async def open_served(
             events=EventServiceStub(channel),
             deliveries=DeliveryServiceStub(channel),
             admin=AdminServiceStub(channel),
+            relays=RelayServiceStub(channel),
+            engine=engine,
         )
 
 

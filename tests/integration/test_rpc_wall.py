@@ -28,7 +28,9 @@ CANARY = "canary-7f3a"
 Code = grpc.StatusCode
 
 
-ASKS_NO_STORE = ("GetServerInfo", "NotifySubscribers")
+# The engine's stores are those that work.
+ASKS_ENGINE = ("NotifySubscribers", "LeaseDeliveries", "ReportDeliveries")
+ASKS_NO_STORE = ("GetServerInfo", "ExtendLeases", "ReleaseLeases", *ASKS_ENGINE)
 
 
 @pytest.mark.parametrize(

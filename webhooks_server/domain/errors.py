@@ -110,6 +110,12 @@ class StoreConflict(WebhooksError):
     reason = "STORE_CONFLICT"
 
 
+class LeaseLost(WebhooksError):
+    """There is no such delivery any more; nothing was recorded, and nothing will be."""
+
+    reason = "LEASE_LOST"
+
+
 class RecordRefused(WebhooksError):
     """The database takes nothing of what came of this attempt."""
 

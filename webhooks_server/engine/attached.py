@@ -16,7 +16,15 @@ ABANDONED = "abandoned: the relay that had the request did not tell what came of
 class Held:
     """A request in the hands of a relay, until it is reported, released, or given up."""
 
-    __slots__ = ("deadline", "future", "lease", "leased_at", "leased_time", "request")
+    __slots__ = (
+        "deadline",
+        "expire_time",
+        "future",
+        "lease",
+        "leased_at",
+        "leased_time",
+        "request",
+    )
 
     def __init__(
         self, lease: Lease, request: OutboundRequest, leased_at: float, leased_time: Instant
@@ -27,6 +35,7 @@ class Held:
         self.leased_at = leased_at
         self.leased_time = leased_time
         self.deadline = leased_at
+        self.expire_time = leased_time
         self.future: asyncio.Future[SendResult] = asyncio.get_running_loop().create_future()
 
     @property

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from webhooks_server.domain.delivery import Attempt, Outcome, Record, Recorded
+from webhooks_server.domain.errors import LeaseLost
 from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.subscription import DisableReason, Subscription
 from webhooks_server.domain.times import Micros
-from webhooks_server.engine.caches import Subscriptions
+from webhooks_server.engine.caches import GoneError, Subscriptions
 from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.sending import Sending
 from webhooks_server.ports import DeliveryStore
@@ -43,9 +44,13 @@ class LateReports:
     async def record(self, lease: Lease, result: SendResult) -> Recorded:
         """Record the attempt of a lease, or beside it, where it counts as abandoned, a late one.
 
-        Repeated, both change nothing.
+        Repeated, both change nothing. Raises LeaseLost where there is no such delivery any more,
+        RecordRefused where the store takes nothing of it.
         """
-        recipient = await self._subscriptions.get(lease.delivery.subscription)
+        try:
+            recipient = await self._subscriptions.get(lease.delivery.subscription)
+        except GoneError:
+            raise LeaseLost from None
         subscription = recipient.subscription
         request = OutboundRequest(
             url=subscription.config.url, headers=(), body=b"", timeout=Micros(0)
@@ -54,6 +59,8 @@ class LateReports:
             lease, subscription, request, result, lease.age + result.latency
         )
         recorded = await self._recorder.record(sent.record)
+        if not recorded.attempt_number:
+            raise LeaseLost
         if await self._was_abandoned(subscription, sent.record, recorded):
             return await self._recorder.record(_late(sent.record))
         if sent.disable is not None and not recorded.late:
@@ -65,7 +72,7 @@ class LateReports:
         self, subscription: Subscription, record: Record, recorded: Recorded
     ) -> bool:
         """Tell whether the attempt is on record already as one of which nobody knew the result."""
-        if not recorded.attempt_number or record.attempt.outcome is Outcome.ABANDONED:
+        if record.attempt.outcome is Outcome.ABANDONED:
             return False
         stored = await self._attempt(subscription, record, recorded.attempt_number)
         return stored is not None and stored.outcome is Outcome.ABANDONED

@@ -14,7 +14,7 @@ from webhooks_server.domain.errors import (
 from webhooks_server.domain.lanes import EngineStatus
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
-from webhooks_server.domain.times import seconds
+from webhooks_server.domain.times import after, seconds
 from webhooks_server.engine.attached import AttachedRelay, Held
 from webhooks_server.ports import Clock, Relay, Telemetry
 
@@ -222,7 +222,9 @@ class Relays:
 
     def _prolong(self, held: Held, span: float) -> None:
         least = seconds(held.request.timeout) + AFTER_TIMEOUT_SECONDS
-        held.deadline = self._clock.monotonic() + max(span, least)
+        left = max(span, least)
+        held.deadline = self._clock.monotonic() + left
+        held.expire_time = after(self._clock.wall(), round(left * 1_000_000))
 
     def _tell_changed(self) -> None:
         self._changed.set()

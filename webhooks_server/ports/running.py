@@ -40,7 +40,7 @@ class Clock(Protocol):
 class Relay(Protocol):
     """What performs one HTTP request. Never raises for what the other side does.
 
-    That is an outcome.
+    That is an outcome. One that is elsewhere may raise NotSent, where it gave the request back.
     """
 
     async def send(self, request: OutboundRequest) -> SendResult:
@@ -78,14 +78,17 @@ class Engine(Protocol):
         """Make the one attempt of a ping at once, outside the lane's limits.
 
         Returns it as recorded. Raises ShuttingDown, StoreUnavailable where the control data is too
-        old or attempts cannot be recorded, and RelayIsPaused.
+        old or attempts cannot be recorded, RelayIsPaused, and NoEngine where nobody could send.
         """
         ...
 
     async def notify(self, tenant: TenantId | None) -> PassResult:
-        """Relay everything that is due now and may be sent; returns when that is settled (EC11)."""
+        """Relay everything that is due now and may be sent; returns when that is settled (EC11).
+
+        Raises NoEngine where nobody could send.
+        """
         ...
 
     def status(self) -> Sequence[EngineStatus]:
-        """Return the live engines and what they have in flight."""
+        """Return who sends, and what each has in flight; nobody where no relay is attached."""
         ...

@@ -14,6 +14,7 @@ from webhooks_server.domain.errors import (
     EtagMismatch,
     EventIdReused,
     InvalidArgument,
+    LeaseLost,
     NotFound,
     PreconditionFailed,
     ResourceError,
@@ -42,6 +43,7 @@ _CODES: Mapping[type[WebhooksError], grpc.StatusCode] = {
     EventIdReused: grpc.StatusCode.ALREADY_EXISTS,
     EtagMismatch: grpc.StatusCode.ABORTED,
     StoreConflict: grpc.StatusCode.ABORTED,
+    LeaseLost: grpc.StatusCode.ABORTED,
     PreconditionFailed: grpc.StatusCode.FAILED_PRECONDITION,
     TooMuchToRead: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
@@ -67,6 +69,15 @@ def status_of(error: WebhooksError, request_id: str) -> CallStatus | None:
 def status_message(error: InvalidArgument | EventIdReused) -> status_pb2.Status:
     """Return the status of an error that is told in a message, and does not end the call."""
     return _message(_CODES[type(error)], error.message, list(_details(error)))
+
+
+def item_status(error: WebhooksError) -> status_pb2.Status:
+    """Return the status of one item of an answer that is OK as a whole; a bug shows no word."""
+    code = _code_of(error)
+    if code is None:
+        number, _ = grpc.StatusCode.INTERNAL.value
+        return status_pb2.Status(code=number, message="the server failed by its own fault")
+    return _message(code, error.message, list(_details(error)))
 
 
 def internal_status(request_id: str) -> CallStatus:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import cast
 
 import grpc
-from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
@@ -16,6 +16,7 @@ from webhooks.v1 import (
     delivery_service_pb2,
     event_service_pb2,
     publisher_service_pb2,
+    relay_service_pb2,
     subscription_service_pb2,
 )
 from webhooks_server.ports import Telemetry
@@ -27,9 +28,10 @@ from webhooks_server.rpc.info import ServerInfo
 from webhooks_server.rpc.pages import Pages
 from webhooks_server.rpc.publisher_service import PublisherServicer
 from webhooks_server.rpc.reflection import ALPHA, METHOD, STABLE, open_reflection
+from webhooks_server.rpc.relay_service import RelayServicer
 from webhooks_server.rpc.streams import MAX_UNSTORED_BYTES, OpenStreams
 from webhooks_server.rpc.subscription_service import SubscriptionServicer
-from webhooks_server.rpc.wall import Wall
+from webhooks_server.rpc.wall import Handler, Wall
 from webhooks_server.services import Services
 
 FILES: Sequence[FileDescriptor] = (
@@ -39,7 +41,9 @@ FILES: Sequence[FileDescriptor] = (
     event_service_pb2.DESCRIPTOR,
     delivery_service_pb2.DESCRIPTOR,
     admin_service_pb2.DESCRIPTOR,
+    relay_service_pb2.DESCRIPTOR,
 )
+ATTACH_RELAY = "AttachRelay"
 ReflectionMethod = Callable[
     [AsyncIterator[reflection_pb2.ServerReflectionRequest], Context],
     AsyncIterator[reflection_pb2.ServerReflectionResponse],
@@ -55,6 +59,7 @@ def contract_handlers(
     services: Services,
     info: ServerInfo,
     pages: Pages,
+    relays: RelayServicer,
     wall: Wall,
     streams: OpenStreams,
     telemetry: Telemetry,
@@ -66,14 +71,22 @@ def contract_handlers(
         EventServicer(services, pages),
         DeliveryServicer(services, pages),
         AdminServicer(services, info),
+        relays,
     )
     stream_wall = Wall(streams.admission, telemetry, "publish_streams")
     telemetry.watch("stream_bytes", lambda: streams.unstored_bytes, bound=MAX_UNSTORED_BYTES)
+
+    def guard(method: MethodDescriptor) -> Callable[..., Handler]:
+        if not method.client_streaming:
+            return wall.unary
+        # A relay's stream ends when it has nothing more in hand, as a call does.
+        return wall.stream if method.name == ATTACH_RELAY else stream_wall.stream
+
     return [
         grpc.method_handlers_generic_handler(
             service.full_name,
             {
-                method.name: (stream_wall.stream if method.client_streaming else wall.unary)(
+                method.name: guard(method)(
                     method.full_name,
                     GetMessageClass(method.input_type).FromString,
                     getattr(servicer, method.name),

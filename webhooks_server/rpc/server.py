@@ -12,6 +12,7 @@ from grpc_health.v1.health import aio as health_aio
 
 from webhooks_server.domain.bounds import MAX_PAYLOAD_BYTES
 from webhooks_server.domain.errors import StartError
+from webhooks_server.engine.relays import Relays
 from webhooks_server.ports import Telemetry
 from webhooks_server.rpc.admission import Admission
 from webhooks_server.rpc.call import Context
@@ -22,7 +23,9 @@ from webhooks_server.rpc.handlers import (
     service_names,
 )
 from webhooks_server.rpc.info import MAX_MESSAGE_BYTES, ServerInfo, limits_of
+from webhooks_server.rpc.lease_tokens import LeaseTokens
 from webhooks_server.rpc.pages import Pages
+from webhooks_server.rpc.relay_service import RelayServicer
 from webhooks_server.rpc.streams import MAX_STREAMS as MAX_PUBLISH_STREAMS
 from webhooks_server.rpc.streams import OpenStreams
 from webhooks_server.rpc.tokens import PageTokens
@@ -59,6 +62,7 @@ class ServerConfig:
     reflection: bool = True
     max_concurrent_calls: int = 1000
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
+    kept_response_bytes: int = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +106,19 @@ class RunningServer:
 
 @asynccontextmanager
 async def open_server(
-    config: ServerConfig, services: Services, info: ServerInfo, telemetry: Telemetry
+    config: ServerConfig,
+    services: Services,
+    relays: Relays,
+    info: ServerInfo,
+    telemetry: Telemetry,
 ) -> AsyncIterator[RunningServer]:
     """Serve the use cases until the context ends; raises StartError where the address is taken.
 
     Who ends the context without drain() cuts off the calls that run.
     """
-    pages = Pages(PageTokens(await services.admin.page_token_key()))
+    key = await services.admin.page_token_key()
+    pages = Pages(PageTokens(key))
+    relaying = RelayServicer(relays, LeaseTokens(key), config.kept_response_bytes)
     calls, streams = Admission(config.max_concurrent_calls), Admission(MAX_STREAMS)
     limits = limits_of(config.max_payload_bytes, config.max_concurrent_calls)
     publish_streams = OpenStreams()
@@ -122,6 +132,7 @@ async def open_server(
             services,
             replace(info, limits=limits),
             pages,
+            relaying,
             Wall(calls, telemetry, "calls"),
             publish_streams,
             telemetry,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from webhooks_server.domain.delivery import Attempt, Delivery, Trigger
 from webhooks_server.domain.errors import (
+    NoEngine,
     NotFound,
     RelayIsPaused,
     ServerOverloaded,
@@ -80,12 +81,14 @@ class Pings:
     async def ping(self, tenant: TenantId, subscription: SubscriptionId) -> PingResult:
         """Make one attempt at once and return it.
 
-        Raises NotFound, SubscriptionIsDisabled, RelayIsPaused, ServerOverloaded.
+        Raises NotFound, SubscriptionIsDisabled, RelayIsPaused, NoEngine, ServerOverloaded.
         """
         found = await self._enabled(tenant, subscription)
         await catch_up(self._index, self._subscriptions)
         if self._index.pause_of(tenant) is not None:
             raise RelayIsPaused(f"tenants/{tenant}")
+        if not self._engine.status():
+            raise NoEngine(found.name)
         # A request that is on its way is recorded even where nobody waits for it any more.
         return await self._background.shielded("subscription.ping", self._send(found))
 
