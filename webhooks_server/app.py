@@ -25,6 +25,8 @@ from webhooks_server.ops import (
 from webhooks_server.ops.welcome import next_steps
 from webhooks_server.ports import Clock, Stores, Telemetry
 from webhooks_server.relay.http import open_relay
+from webhooks_server.relay_settings import RelaySettings
+from webhooks_server.rpc.client.remote_relay import run_remote_relay
 from webhooks_server.rpc.server import RunningServer, ServerInfo, open_server
 from webhooks_server.services import build_services
 from webhooks_server.settings import Settings
@@ -32,7 +34,6 @@ from webhooks_server.storage.sql import open_sqlite
 
 FILES_BESIDE_REQUESTS = 256
 INTERRUPTED = 130
-FEATURES = ("relay",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Running:
         seconds = settings.drain_delay + settings.stop_grace
         self.grace.begin(seconds)
         self.engine.stop_taking(seconds)
+        self.engine.relays.close()
         await self.server.drain(settings.stop_grace, settings.drain_delay)
 
 
@@ -108,6 +110,28 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
+def run_relay(settings: RelaySettings) -> int:
+    """Send for a server elsewhere until told to stop; returns the exit status."""
+    raise_file_limit(settings.slots)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(relay(settings))
+
+
+async def relay(settings: RelaySettings) -> int:
+    """Send until SIGTERM or SIGINT, then stop cleanly; a second one stops at once."""
+    configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
+    clock = SystemClock()
+    telemetry = ServerTelemetry(clock)
+    stop = _stop_signal()
+    config = settings.remote_config(f"relay-{IdSource(clock.wall).uid().hex()}")
+    telemetry.fact("relay.settings", settings=settings.chosen())
+    telemetry.fact("relay.started", relay=config.relay, version=__version__, pid=os.getpid())
+    async with open_relay(settings.relay_config(), clock) as sender:
+        await run_remote_relay(config, sender, clock, telemetry, stop)
+    telemetry.fact("relay.stopped")
+    return 0
+
+
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[Running]:
     """Open all rooms in the order in which they need each other; close them in the other order."""
@@ -120,12 +144,12 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
         ops = await rooms.enter_async_context(open_ops(_ops_config(settings), clock))
         telemetry = ops.telemetry
         storage = await rooms.enter_async_context(open_storage(settings, index, clock, telemetry))
-        relay = await rooms.enter_async_context(open_relay(settings.relay_config(), clock))
+        sender = await rooms.enter_async_context(open_relay(settings.relay_config(), clock))
         engine = await rooms.enter_async_context(
             run_engine(
                 config=settings.engine_config(engine_name),
                 stores=storage.stores,
-                relay=relay,
+                relay=sender if settings.relay else None,
                 index=index,
                 clock=clock,
                 ids=ids,
@@ -141,7 +165,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
             version=__version__,
             server_id=engine_name,
             start_time=clock.wall(),
-            features=(storage.kind, *FEATURES),
+            features=(storage.kind, "relay") if settings.relay else (storage.kind,),
         )
         server = await rooms.enter_async_context(
             open_server(settings.server_config(), services, engine.relays, info, telemetry)

@@ -39,6 +39,7 @@ KEPT_HEADER_BYTES = 8192
 LARGEST_CAP = 1_000_000
 HOST_IN_FLIGHT = 64
 HOST_REQUESTS_PER_SECOND = 200
+ELSEWHERE = ("relay_name",)  # of a command whose settings have a module of their own
 
 Source = Literal["default", "environment", "option"]
 
@@ -182,6 +183,9 @@ class Settings(_Environment):
         ge=1024 * 1024,
         le=16 * 1024 * 1024 * 1024,
         description="Bytes of payloads on their way to receivers at the same time.",
+    )
+    relay: bool = Field(
+        default=True, description="Send to receivers; without, attached relays alone do that."
     )
     kept_response_bytes: int = Field(
         default=16384,
@@ -380,7 +384,8 @@ def _span_seconds(value: str) -> float | None:
 
 
 def _refuse_unknown_variables() -> None:
-    known = [variable(field) for kind in (ClientSettings, Settings) for field in kind.model_fields]
+    fields = (*ClientSettings.model_fields, *Settings.model_fields, *ELSEWHERE)
+    known = [variable(field) for field in fields]
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from webhooks_server.relay_settings import RelaySettings
 from webhooks_server.settings import ClientSettings, Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -13,7 +14,11 @@ def test_the_page_lists_all_settings_with_their_defaults() -> None:
     documented = dict(ROW.findall(PAGE.read_text()))
     actual = {
         one.variable: one.value
-        for settings in (Settings.model_construct(), ClientSettings.model_construct())
+        for settings in (
+            Settings.model_construct(),
+            RelaySettings.model_construct(),
+            ClientSettings.model_construct(),
+        )
         for one in settings.effective()
     }
 

@@ -26,7 +26,17 @@ To see it work, run these in this order, the first and the third in a terminal o
     webhooks-server publish invoice.paid '{"amount": 12}'
 """
 
-COMMANDS = ("serve", "subscribe", "publish", "listen", "audit", "migrate", "backup", "config")
+COMMANDS = (
+    "serve",
+    "relay",
+    "subscribe",
+    "publish",
+    "listen",
+    "audit",
+    "migrate",
+    "backup",
+    "config",
+)
 
 
 def build_app(*, with_summaries: bool) -> App:

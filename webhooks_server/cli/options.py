@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 from pydantic import SecretStr
 
+from webhooks_server.relay_settings import RelaySettings
 from webhooks_server.settings import ClientSettings, Settings
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _SETTINGS = Group(
 )
 
 ServerOptions = Annotated[Settings | None, Parameter(name="*", group=_SETTINGS)]
+RelayOptions = Annotated[RelaySettings | None, Parameter(name="*", group=_SETTINGS)]
 ClientOptions = Annotated[ClientSettings | None, Parameter(name="*", group=_SETTINGS)]
 DataDirOption = Annotated[
     Path | None, Parameter(group=_SETTINGS, help="The directory of the database; ./data if unset.")
