@@ -62,9 +62,10 @@ class LateReports:
         if not recorded.attempt_number:
             raise LeaseLost
         if await self._was_abandoned(subscription, sent.record, recorded):
-            return await self._recorder.record(_late(sent.record))
-        if sent.disable is not None and not recorded.late:
+            recorded = await self._recorder.record(_late(sent.record))
+        elif sent.disable is not None and not recorded.late:
             self._disable(subscription.number, sent.disable)
+        # Whatever is in memory of it has another count of attempts now.
         self._wake(lease.delivery.subscription)
         return recorded
 

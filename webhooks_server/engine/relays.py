@@ -10,6 +10,7 @@ from webhooks_server.domain.errors import (
     RecordRefused,
     ServerOverloaded,
     ShuttingDown,
+    StoreUnavailable,
 )
 from webhooks_server.domain.lanes import EngineStatus
 from webhooks_server.domain.leases import Lease
@@ -24,6 +25,7 @@ LONGEST_LEASE_SECONDS = 120.0
 AFTER_TIMEOUT_SECONDS = 10.0
 """A lease outlives its request's time-out by this much: so long a report may take."""
 TICK_SECONDS = 0.25
+RECORD_SECONDS = 20.0
 
 Late = Callable[[Lease, SendResult], Awaitable[Recorded]]
 
@@ -137,7 +139,8 @@ class Relays:
     async def report(self, lease: Lease, result: SendResult) -> Recorded:
         """Record what came of a request, whoever leased it.
 
-        Repeated, it changes nothing. Raises RecordRefused where the store takes nothing of it.
+        Repeated, it changes nothing. Raises RecordRefused where the store takes nothing of it, and
+        StoreUnavailable where that takes too long: then it may be on record later.
         """
         recording = self._recording.get(lease.token)
         if recording is None:
@@ -147,8 +150,12 @@ class Relays:
             recording = asyncio.get_running_loop().create_future()
             self._recording[lease.token] = recording
             found[1].settle(result)
-        # Whoever goes away must not take the answer away from others that wait for it.
-        return await asyncio.shield(recording)
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                # Whoever goes away must not take the answer away from others that wait for it.
+                return await asyncio.shield(recording)
+        except TimeoutError:
+            raise StoreUnavailable from None
 
     def recorded(self, token: bytes, recorded: Recorded | None) -> None:
         """Take note that an attempt is on record, or with None that the store refused it."""
@@ -190,7 +197,7 @@ class Relays:
             return attached
         here = EngineStatus(
             engine=engine,
-            in_flight=in_flight - sum(one.in_flight for one in attached),
+            in_flight=max(0, in_flight - sum(one.in_flight for one in attached)),
             last_seen_time=self._clock.wall(),
         )
         return [here, *attached]
@@ -200,8 +207,15 @@ class Relays:
         relay.last_seen_time = self._clock.wall()
 
     def close(self) -> None:
-        """Take nobody on any more; those that hold nothing may go."""
+        """Take nobody on any more; those that hold nothing may go.
+
+        What was leased without a stream is given up: who knows whether anybody will report it.
+        """
         self._closed = True
+        now = self._clock.monotonic()
+        for relay, held in list(self._held.values()):
+            if relay not in self._attached:
+                held.abandon(relay.name, now)
         self._tell_changed()
 
     async def dismissed(self, relay: AttachedRelay) -> None:

@@ -86,6 +86,7 @@ class Sending:
         subscription: Subscription,
         partition: int,
         epoch: int,
+        token: bytes,
         age: int = 0,
     ) -> Lease:
         """Begin an attempt."""
@@ -93,7 +94,7 @@ class Sending:
             delivery=delivery,
             partition=partition,
             epoch=epoch,
-            token=self._ids.uid(),
+            token=token,
             age=age,
             delivery_name=f"{subscription.name}/deliveries/{delivery_id(delivery.uid)}",
         )
@@ -108,7 +109,7 @@ class Sending:
         `proven` says that the lane's receiver took something before. What is ours to answer for
         becomes an INTERNAL outcome.
         """
-        delivery = row.delivery
+        delivery, token = row.delivery, self._ids.uid()
         # The edge around one delivery: whatever is wrong with it must not end the sender or touch
         # its neighbours.
         try:
@@ -122,12 +123,14 @@ class Sending:
             try:
                 if not has_room:
                     event = await self._payloads.get(delivery.event_seq)
-                return await self._attempt(row, event, partition, epoch)
+                return await self._attempt(row, event, partition, epoch, token)
             finally:
                 self._budget.give_back(size, proven=proven)
         except AddressIsBusy:
             raise
         except NotSent:
+            # A relay that gives everything back at once must not make a loop without a pause.
+            await self._clock.sleep(PAUSE_AFTER_FAULT)
             return None
         except Unavailable as error:
             # The store's trouble, not this delivery's (R7).
@@ -136,9 +139,13 @@ class Sending:
             return None
         except Exception as error:  # noqa: BLE001
             self._telemetry.fault("delivery.broken", error, delivery=delivery.uid.hex())
-            return self._broken(delivery, partition, epoch)
+            return self._broken(
+                Lease(delivery=delivery, partition=partition, epoch=epoch, token=token)
+            )
 
-    async def _attempt(self, row: Row, event: Event, partition: int, epoch: int) -> Sent | None:
+    async def _attempt(
+        self, row: Row, event: Event, partition: int, epoch: int, token: bytes
+    ) -> Sent | None:
         delivery = row.delivery
         recipient = await self._subscriptions.get(delivery.subscription)
         subscription = recipient.subscription
@@ -152,7 +159,7 @@ class Sending:
         if too_old or not self._may_send(delivery.subscription):
             return None
         self._telemetry.measure("lag_seconds", self._clock.monotonic() - row.due_at)
-        lease = self.lease(delivery, subscription, partition, epoch, age)
+        lease = self.lease(delivery, subscription, partition, epoch, token, age)
         request, result = await self._send(recipient, event, lease)
         return self.settle(lease, subscription, request, result, self._age(row.created_at))
 
@@ -160,7 +167,8 @@ class Sending:
         """Make the one attempt of a ping; raises NoEngine where nobody could send it."""
         (delivery,) = accepted.deliveries
         recipient = Recipient(subscription, self._config.user_agent)
-        lease = self.lease(delivery, subscription, subscription.partition, epoch)
+        token = self._ids.uid()
+        lease = self.lease(delivery, subscription, subscription.partition, epoch, token)
         try:
             request, result = await self._send(recipient, accepted.event, lease)
         except NotSent:
@@ -241,7 +249,7 @@ class Sending:
             relay=result.relay or self._config.engine,
         )
 
-    def _broken(self, delivery: NewDelivery, partition: int, epoch: int) -> Sent:
+    def _broken(self, lease: Lease) -> Sent:
         attempt = Attempt(
             number=0,
             outcome=Outcome.INTERNAL,
@@ -252,8 +260,7 @@ class Sending:
             relay=self._config.engine,
         )
         result = SendResult(outcome=Outcome.INTERNAL, start_time=Instant(0), latency=Micros(0))
-        decision = decide(_NO_POLICY, self._tried(delivery, result), 1.0)
-        lease = Lease(delivery=delivery, partition=partition, epoch=epoch, token=self._ids.uid())
+        decision = decide(_NO_POLICY, self._tried(lease.delivery, result), 1.0)
         return Sent(record=record_of(lease, attempt, decision))
 
     def _tried(self, delivery: NewDelivery, result: SendResult) -> Tried:

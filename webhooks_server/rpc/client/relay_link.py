@@ -57,9 +57,9 @@ class RelayLink:
 
     async def open(self, slots: int) -> None:
         """Say who this is, and wait to be taken on; raises what is in `failures`."""
-        await self.resize(slots)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
+                await self.resize(slots)
                 first = await self._stream.read()
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from error
