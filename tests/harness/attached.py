@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from tests.harness.served import Served
-from webhooks.v1 import delivery_pb2
+from tests.harness.waiting import until_async
+from webhooks.v1 import admin_service_pb2, delivery_pb2, delivery_service_pb2
 from webhooks.v1 import relay_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -83,3 +84,27 @@ def succeeded(
     report.start_time.GetCurrentTime()
     report.latency.FromMilliseconds(12)
     return report
+
+
+async def attempts(served: Served, name: str) -> list[delivery_pb2.DeliveryAttempt]:
+    """The attempts of a delivery, the first one first."""
+    request = delivery_service_pb2.ListDeliveryAttemptsRequest(
+        parent=name, view=delivery_pb2.DELIVERY_VIEW_FULL
+    )
+    answer = await served.deliveries.ListDeliveryAttempts(request)
+    return list(reversed(answer.attempts))
+
+
+async def workers(served: Served) -> list[tuple[str, int]]:
+    """Who sends, and how much each has in hand."""
+    status = await served.admin.GetRelayStatus(admin_service_pb2.GetRelayStatusRequest())
+    return [(one.relay, one.leased_count) for one in status.workers]
+
+
+async def eventually(served: Served, wanted: list[tuple[str, int]]) -> None:
+    """Wait until just these send."""
+
+    async def is_so() -> bool:
+        return await workers(served) == wanted
+
+    await until_async(is_so)

@@ -1,14 +1,13 @@
 """RelayService, by a relay that the test plays: attach, send, report, release, extend, vanish."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.harness.attached import Ask, Attached, attached, succeeded
+from tests.harness.attached import Ask, attached, attempts, eventually, succeeded, workers
 from tests.harness.requests import publish, subscribe
 from tests.harness.served import Served, open_served, refusal_of, refused
 from tests.harness.waiting import until_async
@@ -33,32 +32,6 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         report = await opened.stores.control.audit(None)
         assert report.violations == ()
         assert opened.telemetry.faults == []
-
-
-async def attempts(served: Served, name: str) -> list[delivery_pb2.DeliveryAttempt]:
-    """The attempts of a delivery, the first one first."""
-    request = delivery_service_pb2.ListDeliveryAttemptsRequest(
-        parent=name, view=delivery_pb2.DELIVERY_VIEW_FULL
-    )
-    answer = await served.deliveries.ListDeliveryAttempts(request)
-    return list(reversed(answer.attempts))
-
-
-async def state(served: Served, name: str) -> int:
-    request = delivery_service_pb2.GetDeliveryRequest(name=name)
-    return (await served.deliveries.GetDelivery(request)).delivery.state
-
-
-async def workers(served: Served) -> list[tuple[str, int]]:
-    status = await served.admin.GetRelayStatus(admin_service_pb2.GetRelayStatusRequest())
-    return [(one.relay, one.leased_count) for one in status.workers]
-
-
-async def eventually(served: Served, wanted: list[tuple[str, int]]) -> None:
-    async def is_so() -> bool:
-        return await workers(served) == wanted
-
-    await until_async(is_so)
 
 
 async def test_a_delivery_goes_out_signed_and_its_report_is_recorded(served: Served) -> None:
@@ -244,100 +217,6 @@ async def test_a_ping_goes_through_a_relay_also_where_it_is_full(served: Served)
         (pinged,) = await relay.deliveries(1)
         await relay.report(succeeded(pinged), succeeded(leased))
         assert (await ping).attempt.relay == "far-away"
-
-
-async def test_deliveries_are_leased_by_hand(served: Served) -> None:
-    await subscribe(served)
-    for _ in range(3):
-        await served.publisher.Publish(publish())
-    request = pb.LeaseDeliveriesRequest(relay="by-hand", max_deliveries=2)
-    request.wait_duration.FromSeconds(5)
-    leased = list((await served.relays.LeaseDeliveries(request)).deliveries)
-    assert len(leased) == 2
-    release = pb.ReleaseLeasesRequest(relay="by-hand", lease_tokens=[leased[0].lease_token])
-    await served.relays.ReleaseLeases(release)
-    reports = pb.ReportDeliveriesRequest(relay="by-hand", reports=[succeeded(leased[1])])
-    (result,) = (await served.relays.ReportDeliveries(reports)).results
-    assert result.state == State.STATE_SUCCEEDED
-    # Nobody has the one that was given back, nor the third.
-    rest: list[pb.LeasedDelivery] = []
-    while len(rest) < 2:
-        rest += (await served.relays.LeaseDeliveries(request)).deliveries
-    assert leased[0].delivery in {one.delivery for one in rest}
-    assert [one.attempt_number for one in rest] == [1, 1]
-    reports = pb.ReportDeliveriesRequest(relay="by-hand", reports=map(succeeded, rest))
-    await served.relays.ReportDeliveries(reports)
-    empty = pb.LeaseDeliveriesRequest(relay="by-hand")
-    assert not (await served.relays.LeaseDeliveries(empty)).deliveries
-
-
-async def test_a_lease_by_hand_does_not_hold_up_the_stop(tmp_path: Path) -> None:
-    async with open_served(tmp_path, sends=False) as served:
-        await subscribe(served)
-        await served.publisher.Publish(publish())
-        request = pb.LeaseDeliveriesRequest(relay="by-hand")
-        assert len((await served.relays.LeaseDeliveries(request)).deliveries) == 1
-        served.engine.relays.close()
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
-
-
-FIRST = [
-    (pb.AttachRelayRequest(), "open", "STREAM_PROTOCOL"),
-    (Ask(reports=Ask.Reports()), "open", "STREAM_PROTOCOL"),
-    (Ask(open=Ask.Open(slots=1)), "open.relay", "INVALID_FIELD"),
-    (Ask(open=Ask.Open(relay="A b", slots=1)), "open.relay", "INVALID_FIELD"),
-    (Ask(open=Ask.Open(relay="a", slots=-1)), "open.slots", "INVALID_FIELD"),
-    (Ask(open=Ask.Open(relay="a", slots=4097)), "open.slots", "INVALID_FIELD"),
-]
-LATER = [
-    (Ask(), "request", "STREAM_PROTOCOL"),
-    (Ask(extend=Ask.Leases()), "lease_tokens", "INVALID_FIELD"),
-    (Ask(release=Ask.Leases(lease_tokens=["no token"])), "lease_tokens", "INVALID_FIELD"),
-    (Ask(reports=Ask.Reports()), "reports", "INVALID_FIELD"),
-]
-
-
-@pytest.mark.parametrize(("first", "field", "reason"), FIRST, ids=range(6))
-async def test_a_stream_begins_with_who_it_is(
-    served: Served, first: Ask, field: str, reason: str
-) -> None:
-    stream = served.relays.AttachRelay()
-    await stream.write(first)
-    await is_refused(Attached(stream), field, reason)
-
-
-@pytest.mark.parametrize(("later", "field", "reason"), LATER, ids=range(4))
-async def test_a_stream_with_a_wrong_message_ends(
-    served: Served, later: Ask, field: str, reason: str
-) -> None:
-    async with attached(served) as relay:
-        await relay.stream.write(later)
-        await is_refused(relay, field, reason)
-    await eventually(served, [])
-
-
-async def is_refused(relay: Attached, field: str, reason: str) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await asyncio.wait_for(relay.stream.read(), 5)
-    refusal = refusal_of(caught.value)
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
-    assert list(refusal.fields) == [field]
-
-
-async def test_a_wrong_report_is_refused_alone(served: Served) -> None:
-    await subscribe(served)
-    async with attached(served) as relay:
-        await served.publisher.Publish(publish())
-        (leased,) = await relay.deliveries(1)
-        forged = succeeded(leased)
-        forged.lease_token = leased.lease_token[:-2] + "AA"
-        nameless = succeeded(leased)
-        nameless.outcome = Outcome.OUTCOME_UNSPECIFIED
-        long = succeeded(leased, error_message="x" * 513)
-        results = await relay.report(forged, nameless, long, succeeded(leased))
-        assert [result.error.code for result in results] == [3, 3, 3, 0]
-        assert results[3].state == State.STATE_SUCCEEDED
 
 
 async def test_at_the_stop_a_relay_may_report_and_is_sent_away(served: Served) -> None:
