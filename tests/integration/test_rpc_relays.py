@@ -152,7 +152,7 @@ async def test_what_is_released_goes_to_another_and_counts_as_no_attempt(served:
     async with attached(served, slots=1) as relay:
         await served.publisher.Publish(publish())
         (leased,) = await relay.deliveries(1)
-        await relay.stream.write(Ask(open=Ask.Open(relay="far-away", slots=0)))
+        await relay.open(0)
         await relay.stream.write(Ask(release=Ask.Leases(lease_tokens=[leased.lease_token])))
         async with attached(served, relay="next") as other:
             (again,) = await other.deliveries(1)

@@ -117,8 +117,10 @@ class Relays:
         return relay
 
     def resize(self, relay: AttachedRelay, slots: int) -> None:
-        """Let a relay hold so many from now on."""
+        """Let a relay hold so many from now on; with 0 nothing more is on its way to it."""
         relay.slots = slots
+        if not slots:
+            relay.give_back_waiting()
         self._resized()
 
     def detach(self, relay: AttachedRelay) -> None:

@@ -45,9 +45,7 @@ class RelayStream:
         """Serve the relay until it ends the stream, or raise ShuttingDown once it may go."""
         relay = self._attach(await self._next())
         try:
-            span = Micros(round(LEASE_SECONDS * 1_000_000))
-            opened = pb.AttachRelayResponse.Opened(lease_duration=duration(span))
-            await self._write(pb.AttachRelayResponse(opened=opened))
+            await self._write(_opened())
             async with asyncio.TaskGroup() as tasks:
                 handing = tasks.create_task(self._hand_over(relay))
                 reading = tasks.create_task(self._read(relay, tasks))
@@ -95,6 +93,8 @@ class RelayStream:
                     slots = read_slots(request.open.slots, "open.slots", violations)
                     violations.raise_any()
                     self._relays.resize(relay, slots)
+                    # Behind what is being written: no delivery comes after the answer to 0.
+                    await self._write(_opened())
                 case "reports":
                     await self._room.acquire()
                     tasks.create_task(self._report(relay, request.reports.reports))
@@ -125,6 +125,13 @@ class RelayStream:
         # gRPC takes one message of a stream at a time.
         async with self._writing:
             await self._messages.write(response)
+
+
+def _opened() -> pb.AttachRelayResponse:
+    span = Micros(round(LEASE_SECONDS * 1_000_000))
+    return pb.AttachRelayResponse(
+        opened=pb.AttachRelayResponse.Opened(lease_duration=duration(span))
+    )
 
 
 def read_lease_tokens(tokens: LeaseTokens, texts: Sequence[str]) -> list[bytes]:

@@ -52,6 +52,7 @@ class RelayLink:
         self.broken: WebhooksError | None = None
         self.lease_seconds = 0.0
         self.slots = 0
+        self.answers_due = 0
         self.is_retired = False
         self.is_finished = False
 
@@ -67,7 +68,12 @@ class RelayLink:
             raise ServerUnreachable(f"no answer from {self._address}") from None
         if not isinstance(first, pb.AttachRelayResponse):
             raise self.broken or ServerUnreachable(f"{self._address} ended the stream")
+        self.opened()
         self.lease_seconds = first.opened.lease_duration.ToMilliseconds() / 1000
+
+    def opened(self) -> None:
+        """Take note that the server answered what was said of slots."""
+        self.answers_due -= 1
 
     async def messages(self) -> AsyncIterator[pb.AttachRelayResponse]:
         """Yield what the server says, until the stream ends."""
@@ -79,8 +85,9 @@ class RelayLink:
         self.broken = self.broken or ServerUnreachable(f"{self._address} ended the stream")
 
     async def resize(self, slots: int) -> None:
-        """Say how many requests may be here at once."""
+        """Say how many requests may be here at once; the server answers that."""
         self.slots = slots
+        self.answers_due += 1
         await self._say(_Ask(open=_Ask.Open(relay=self._relay, slots=slots)))
 
     async def report(self, reports: Sequence[pb.DeliveryReport]) -> None:

@@ -91,7 +91,7 @@ class RemoteRelay:
             # Not waited for: a line that takes nothing must not outlast the grace.
             self._tasks.create_task(self._govern(link))
         end = self._clock.monotonic() + self._config.stop_grace
-        while len(self._sending) or len(self._spool):
+        while len(self._sending) or len(self._spool) or not all(map(self._is_still, self._links)):
             if self._clock.monotonic() >= end:
                 self._state("relay.stopped_dirty")
                 break
@@ -146,6 +146,8 @@ class RemoteRelay:
             loops = [tasks.create_task(self._report(link)), tasks.create_task(self._extend(link))]
             async for message in link.messages():
                 match message.WhichOneof("response"):
+                    case "opened":
+                        link.opened()
                     case "deliveries":
                         self._take(link, message.deliveries.deliveries)
                     case "reported":
@@ -199,10 +201,16 @@ class RemoteRelay:
         link.is_retired = True
         await self._govern(link)
         while link.broken is None and (
-            self._sending.held_for(link) or self._spool.is_waiting_on(link)
+            not self._is_still(link)
+            or self._sending.held_for(link)
+            or self._spool.is_waiting_on(link)
         ):
             await self._clock.sleep(LOOK_SECONDS)
         await link.finish()
+
+    def _is_still(self, link: RelayLink) -> bool:
+        """Tell whether the server knows that it may hand nothing out over this link."""
+        return link.broken is not None or (not link.slots and not link.answers_due)
 
     async def _govern(self, link: RelayLink) -> None:
         offered = self._offered(link)

@@ -40,7 +40,7 @@ class AttachRelayRequest(google.protobuf.message.Message):
         """The name that attempts are recorded with: 1 to 63 lower-case letters, digits, `-`, `_`, not `-` or `_` first."""
         slots: builtins.int
         """How many requests it may hold at once, up to 4,096: leased, and not reported or released yet. Said again later it is
-        changed; 0 ends the leasing.
+        changed; with 0 nothing is handed out after the `opened` that answers it.
         """
         def __init__(
             self,
@@ -114,13 +114,13 @@ Global___AttachRelayRequest: typing_extensions.TypeAlias = AttachRelayRequest
 
 @typing.final
 class AttachRelayResponse(google.protobuf.message.Message):
-    """What the server says; the first message is `opened`."""
+    """What the server says; the first message is `opened`, and each `open` is answered by one."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     @typing.final
     class Opened(google.protobuf.message.Message):
-        """The relay is a sender now."""
+        """The relay is a sender now, with as many slots as it said."""
 
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
