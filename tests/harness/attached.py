@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
+from tests.harness.requests import publish
 from tests.harness.served import Served
 from tests.harness.waiting import until_async
 from webhooks.v1 import admin_service_pb2, delivery_pb2, delivery_service_pb2
@@ -84,6 +85,13 @@ def succeeded(
     report.start_time.GetCurrentTime()
     report.latency.FromMilliseconds(12)
     return report
+
+
+async def prove(served: Served, relay: Attached) -> None:
+    """Let one delivery succeed: before, a receiver has but one at a time."""
+    await served.publisher.Publish(publish())
+    (leased,) = await relay.deliveries(1)
+    await relay.report(succeeded(leased))
 
 
 async def attempts(served: Served, name: str) -> list[delivery_pb2.DeliveryAttempt]:

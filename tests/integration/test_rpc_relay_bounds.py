@@ -15,6 +15,7 @@ from tests.harness.attached import (
     attached,
     attempts,
     eventually,
+    prove,
     succeeded,
 )
 from tests.harness.requests import publish, subscribe
@@ -42,6 +43,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 async def test_deliveries_are_leased_by_hand(served: Served) -> None:
     await subscribe(served)
+    async with attached(served) as relay:
+        await prove(served, relay)
     for _ in range(3):
         await served.publisher.Publish(publish())
     request = pb.LeaseDeliveriesRequest(relay="by-hand", max_deliveries=2)
@@ -167,8 +170,9 @@ async def test_of_an_answer_as_much_is_kept_as_the_server_is_set_to(tmp_path: Pa
             1,
         ),
         (pb.DeliveryReport(relay_failed=True, error_message="local_error: none"), 4.9, 5.5, 0),
+        (pb.DeliveryReport(relay_may_have_failed=True), 4.9, 5.5, 0),
     ],
-    ids=["schedule", "retry_after", "relay_failed"],
+    ids=["schedule", "retry_after", "relay_failed", "no_way"],
 )
 async def test_a_failure_is_scheduled_as_if_the_server_had_sent_it(
     served: Served, fields: pb.DeliveryReport, least: float, most: float, charged: int

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.harness.attached import Ask, attached, attempts, eventually, succeeded, workers
+from tests.harness.attached import Ask, attached, attempts, eventually, prove, succeeded, workers
 from tests.harness.requests import publish, subscribe
 from tests.harness.served import Served, open_served, refusal_of, refused
 from tests.harness.waiting import until_async
@@ -73,6 +73,7 @@ async def test_secrets_stay_with_the_server(served: Served) -> None:
 async def test_no_more_is_handed_out_than_there_are_slots(served: Served) -> None:
     await subscribe(served)
     async with attached(served, slots=2) as relay:
+        await prove(served, relay)
         for _ in range(3):
             await served.publisher.Publish(publish())
         first, second = await relay.deliveries(2)

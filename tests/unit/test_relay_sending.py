@@ -9,7 +9,7 @@ from tests.harness.waiting import until
 from tests.harness.world import Faults
 from webhooks.v1 import delivery_pb2
 from webhooks_server.domain.delivery import Outcome
-from webhooks_server.domain.errors import WebhooksError
+from webhooks_server.domain.errors import NotSent, WebhooksError
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.ops import SystemClock
@@ -96,6 +96,17 @@ async def test_a_fault_of_one_is_told_and_reported() -> None:
     assert report.outcome == delivery_pb2.DeliveryAttempt.OUTCOME_INTERNAL
     assert "a bug" not in report.error_message
     assert told.faults == [("delivery.broken", gate.error)]
+
+
+async def test_what_the_sender_gives_back_is_given_back() -> None:
+    gate, link, spool = Gate(), Link(), Spool()
+    gate.open.set()
+    gate.error = NotSent()
+    async with asyncio.TaskGroup() as tasks:
+        sending = RelaySending(gate, spool, 1, SystemClock(), Faults(), tasks)
+        sending.start(link, leased("busy"))
+        await until(lambda: len(sending) == 0)
+    assert (link.released, len(spool)) == (["busy"], 0)
 
 
 async def test_results_are_kept_until_they_are_acknowledged() -> None:

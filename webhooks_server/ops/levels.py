@@ -18,6 +18,7 @@ _WARNINGS = frozenset(
         "audit.violated",
         "background.failed",
         "breaker.opened",
+        "relay.stopped_dirty",
         "store.unwritable",
         "subscription.disabled",
     }

@@ -66,6 +66,7 @@ def read_result(report: pb.DeliveryReport, relay: str, kept_bytes: int) -> SendR
         remote_ip_address=report.remote_ip_address,
         retry_after=retry_after,
         is_ours=report.relay_failed,
+        may_be_ours=report.relay_may_have_failed,
         relay=relay,
     )
 

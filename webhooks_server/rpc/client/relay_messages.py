@@ -48,4 +48,5 @@ def report_message(token: str, result: SendResult) -> pb.DeliveryReport:
         remote_ip_address=result.remote_ip_address,
         retry_after=optional_duration(result.retry_after),
         relay_failed=result.is_ours,
+        relay_may_have_failed=result.may_be_ours,
     )

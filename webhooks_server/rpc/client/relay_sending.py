@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from webhooks_server.domain.delivery import Outcome
+from webhooks_server.domain.errors import NotSent
 from webhooks_server.domain.outbound import SendResult
 from webhooks_server.domain.times import Micros
 from webhooks_server.ports import Clock, Relay, Telemetry
@@ -85,6 +86,8 @@ class RelaySending:
                 # What a broken link brought is somebody else's by now.
                 elif one.link.broken is None and not one.link.is_finished:
                     self._spool.put(report_message(leased.token, await self._result(leased)))
+            except NotSent:
+                await self._give_back(one.link, leased)
             finally:
                 self._free.release()
         finally:
@@ -95,6 +98,8 @@ class RelaySending:
         start_time = self._clock.wall()
         try:
             return await self._relay.send(leased.request)
+        except NotSent:
+            raise
         except Exception as error:  # noqa: BLE001
             self._telemetry.fault("delivery.broken", error)
             return SendResult(

@@ -86,14 +86,14 @@ class RemoteRelay:
         """Lease nothing more, and return when everything is reported, or the grace is over."""
         self._stopping = True
         self._sending.drain()
-        self._state("relay.stopping")
+        self._told("relay.stopping")
         for link in self._links:
             # Not waited for: a line that takes nothing must not outlast the grace.
             self._tasks.create_task(self._govern(link))
         end = self._clock.monotonic() + self._config.stop_grace
         while len(self._sending) or len(self._spool) or not all(map(self._is_still, self._links)):
             if self._clock.monotonic() >= end:
-                self._state("relay.stopped_dirty")
+                self._told("relay.stopped_dirty")
                 break
             await self._clock.sleep(LOOK_SECONDS)
         self._sending.cut_off()
@@ -130,16 +130,16 @@ class RemoteRelay:
             except (InvalidArgument, CallRefused):
                 raise
             except WebhooksError as error:
-                self._state("relay.not_attached", error.message)
+                self._told("relay.not_attached", error.message)
                 return
             self._links.append(link)
-            self._state("relay.attached")
+            self._told("relay.attached")
             try:
                 await self._converse(link)
             finally:
                 self._links.remove(link)
                 self._spool.link_lost(link)
-            self._state("relay.detached", link.broken.message if link.broken else "")
+            self._told("relay.detached", link.broken.message if link.broken else "")
 
     async def _converse(self, link: RelayLink) -> None:
         async with open_tasks() as tasks:
@@ -224,7 +224,7 @@ class RemoteRelay:
         self._full = kept >= most or (self._full and kept > most // 2)
         return 0 if self._stopping or link.is_retired or self._full else self._config.slots
 
-    def _state(self, fact: str, reason: str | None = None) -> None:
+    def _told(self, fact: str, reason: str | None = None) -> None:
         self._telemetry.fact(
             fact,
             address=self._config.server,

@@ -345,6 +345,7 @@ class DeliveryReport(google.protobuf.message.Message):
     REMOTE_IP_ADDRESS_FIELD_NUMBER: builtins.int
     RETRY_AFTER_FIELD_NUMBER: builtins.int
     RELAY_FAILED_FIELD_NUMBER: builtins.int
+    RELAY_MAY_HAVE_FAILED_FIELD_NUMBER: builtins.int
     lease_token: builtins.str
     outcome: webhooks.v1.delivery_pb2.DeliveryAttempt.Outcome.ValueType
     response_status_code: builtins.int
@@ -358,6 +359,8 @@ class DeliveryReport(google.protobuf.message.Message):
     """The address that was connected to."""
     relay_failed: builtins.bool
     """The relay was short of something itself, such as open files: the receiver is not charged."""
+    relay_may_have_failed: builtins.bool
+    """There was no way to the receiver, which either side can be the reason of: it is not charged for the first few."""
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -385,9 +388,10 @@ class DeliveryReport(google.protobuf.message.Message):
         remote_ip_address: builtins.str = ...,
         retry_after: google.protobuf.duration_pb2.Duration | None = ...,
         relay_failed: builtins.bool = ...,
+        relay_may_have_failed: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["latency", b"latency", "retry_after", b"retry_after", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["error_message", b"error_message", "latency", b"latency", "lease_token", b"lease_token", "outcome", b"outcome", "relay_failed", b"relay_failed", "remote_ip_address", b"remote_ip_address", "response_body", b"response_body", "response_body_truncated", b"response_body_truncated", "response_headers", b"response_headers", "response_status_code", b"response_status_code", "retry_after", b"retry_after", "start_time", b"start_time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["error_message", b"error_message", "latency", b"latency", "lease_token", b"lease_token", "outcome", b"outcome", "relay_failed", b"relay_failed", "relay_may_have_failed", b"relay_may_have_failed", "remote_ip_address", b"remote_ip_address", "response_body", b"response_body", "response_body_truncated", b"response_body_truncated", "response_headers", b"response_headers", "response_status_code", b"response_status_code", "retry_after", b"retry_after", "start_time", b"start_time"]) -> None: ...
 
 Global___DeliveryReport: typing_extensions.TypeAlias = DeliveryReport
 
