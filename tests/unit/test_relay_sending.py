@@ -8,6 +8,7 @@ import pytest
 from tests.harness.waiting import until
 from tests.harness.world import Faults
 from webhooks.v1 import delivery_pb2
+from webhooks.v1 import relay_service_pb2 as pb
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.domain.errors import NotSent, WebhooksError
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
@@ -130,3 +131,15 @@ async def test_results_are_kept_until_they_are_acknowledged() -> None:
     assert again == taken[1:]
     spool.send_again([taken[0].lease_token, rest[0].lease_token])
     assert await spool.take(first) == rest[:1]
+
+
+async def test_a_link_waits_for_the_reports_of_what_it_brought_whichever_link_carries_them() -> (
+    None
+):
+    spool, first, second = Spool(), object(), object()
+    spool.put(pb.DeliveryReport(lease_token="one"), first)
+    assert (spool.is_waiting_on(first), spool.is_waiting_on(second)) == (True, False)
+    await spool.take(second)
+    assert (spool.is_waiting_on(first), spool.is_waiting_on(second)) == (True, True)
+    spool.acknowledged("one")
+    assert (spool.is_waiting_on(first), spool.is_waiting_on(second)) == (False, False)

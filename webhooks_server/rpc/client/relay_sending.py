@@ -85,7 +85,8 @@ class RelaySending:
                     await self._give_back(one.link, leased)
                 # What a broken link brought is somebody else's by now.
                 elif one.link.broken is None and not one.link.is_finished:
-                    self._spool.put(report_message(leased.token, await self._result(leased)))
+                    result = await self._result(leased)
+                    self._spool.put(report_message(leased.token, result), one.link)
             except NotSent:
                 await self._give_back(one.link, leased)
             finally:

@@ -15,6 +15,7 @@ class Spool:
     def __init__(self) -> None:
         """Begin with none."""
         self._reports: dict[str, pb.DeliveryReport] = {}
+        self._leased: dict[str, object] = {}
         self._sent: dict[str, object] = {}
         self._unsent: dict[str, None] = {}
         self._wanted = asyncio.Event()
@@ -23,9 +24,10 @@ class Spool:
         """Return how many are kept."""
         return len(self._reports)
 
-    def put(self, report: pb.DeliveryReport) -> None:
-        """Keep a result."""
+    def put(self, report: pb.DeliveryReport, link: object) -> None:
+        """Keep a result of what this link brought; another link may report it."""
         self._reports[report.lease_token] = report
+        self._leased[report.lease_token] = link
         self._send_again(report.lease_token)
 
     async def take(self, link: object) -> list[pb.DeliveryReport]:
@@ -49,6 +51,7 @@ class Spool:
     def acknowledged(self, token: str) -> None:
         """Forget a result: it is on record, or never will be."""
         self._reports.pop(token, None)
+        self._leased.pop(token, None)
         self._sent.pop(token, None)
         self._unsent.pop(token, None)
 
@@ -59,8 +62,11 @@ class Spool:
                 self._send_again(token)
 
     def is_waiting_on(self, link: object) -> bool:
-        """Tell whether anything was sent over this link and is not answered yet."""
-        return any(sent_over is link for sent_over in self._sent.values())
+        """Tell whether anything that this link brought, or took, is not answered yet.
+
+        A lease ends with the stream that brought it, also while another one carries its report.
+        """
+        return any(one is link for one in (*self._leased.values(), *self._sent.values()))
 
     def link_lost(self, link: object) -> None:
         """Have everything sent once more that went over this link without an answer."""
