@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from tests.harness.failing import Moody
+from tests.harness.failing import Moody, MoodyLeases
 from tests.harness.receiver import Receiver
 from tests.harness.waiting import until, until_async
 from tests.harness.world import World
@@ -18,7 +18,7 @@ from webhooks_server.domain.ids import DEFAULT_TENANT
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.subscription import RetryPolicy
 from webhooks_server.domain.times import Micros
-from webhooks_server.ports import LaneStore, SubscriptionStore
+from webhooks_server.ports import LaneStore, Leases, SubscriptionStore
 
 
 class DriverError(Exception):
@@ -182,17 +182,21 @@ async def test_an_engine_stops_also_while_the_store_is_away(
     world: World, receiver: Receiver, *, sent: bool
 ) -> None:
     lanes = moody_lanes(world)
+    leases = MoodyLeases(world.stores.leases)
+    world.stores = replace(world.stores, leases=cast("Leases", leases))
     await world.subscribe(receiver.url)
     async with world.engine(stop_grace=0.1) as engine:
-        for name in ("record", "release", "find", "due"):
+        for name in ("record", "find", "due"):
             lanes.fail(name, StoreUnavailable())
+        leases.fail("leave", StoreUnavailable())
         if sent:
             await world.publish(engine)
             await receiver.got(1)
     assert "engine.stopped_dirty" in {name for name, _ in world.telemetry.faults}
     world.telemetry.faults.clear()
-    for name in ("record", "release", "find", "due"):
+    for name in ("record", "find", "due"):
         lanes.heal(name)
+    leases.failing.clear()
     async with world.engine():
         await world.settled()
     assert len(set(receiver.ids)) == int(sent)

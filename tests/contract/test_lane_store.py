@@ -28,16 +28,6 @@ def settlement(shelf: Shelf, subscriber: Subscription, **changes: object) -> Set
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-async def test_acquire_takes_every_partition_with_a_higher_epoch(shelf: Shelf) -> None:
-    first = await shelf.stores.lanes.acquire("engine-1")
-    second = await shelf.stores.lanes.acquire("engine-2")
-    await shelf.stores.lanes.release("engine-2")
-    third = await shelf.stores.lanes.acquire("engine-1")
-    assert set(first) == set(ALL)
-    for partition in ALL:
-        assert 0 < first[partition] < second[partition] < third[partition]
-
-
 async def test_find_names_every_lane_with_pending_rows(shelf: Shelf) -> None:
     one, (first, second) = await shelf.lane(2, "one")
     two, (late,) = await shelf.lane(1, "two")
@@ -176,7 +166,7 @@ async def test_settle_is_fenced(shelf: Shelf) -> None:
     stale = settlement(shelf, subscriber)
     await shelf.own("engine-2")
     assert await shelf.stores.lanes.settle(stale) == 0
-    await shelf.stores.lanes.release("engine-2")
+    await shelf.disown("engine-2")
     assert await shelf.stores.lanes.settle(settlement(shelf, subscriber)) == 0
     assert len(await shelf.due(subscriber)) == 2
 

@@ -127,15 +127,9 @@ async def test_a_record_of_a_stale_epoch_is_late(shelf: Shelf) -> None:
 
 async def test_a_record_after_the_release_is_late(shelf: Shelf) -> None:
     subscriber, (row,) = await shelf.lane()
-    await shelf.stores.lanes.release("engine-1")
+    await shelf.disown()
     assert (await shelf.record(subscriber, row)).late
     assert (await shelf.shown(subscriber, row)).state is PENDING
-
-
-async def test_the_release_of_another_engine_changes_nothing(shelf: Shelf) -> None:
-    subscriber, (row,) = await shelf.lane()
-    await shelf.stores.lanes.release("engine-0")
-    assert not (await shelf.record(subscriber, row)).late
 
 
 async def test_a_record_whose_uid_lies_elsewhere_is_late_there(shelf: Shelf) -> None:

@@ -116,7 +116,7 @@ async def test_subscriptions_of_the_first_schema_have_no_limit_and_do_not_fail(
         made = await Shelf(one.stores, StandingClock(), MatchIndex()).subscribe("old")
     for column in ("max_requests_per_minute", "failing", "breaker_time"):
         run_sql(tmp_path, f"ALTER TABLE subscriptions DROP COLUMN {column}")
-    for table in ("event_purges", "failures"):
+    for table in ("event_purges", "failures", "engines"):
         run_sql(tmp_path, f"DROP TABLE {table}")
     run_sql(tmp_path, "UPDATE alembic_version SET version_num = '0001'")
     async with open_sqlite(SqliteConfig(data_dir=tmp_path), MatchIndex(), StandingClock()) as one:

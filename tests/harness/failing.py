@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
-from webhooks_server.ports import ControlStore, Stores
+from webhooks_server.domain.partitions import EngineEntry
+from webhooks_server.ports import ControlStore, EngineSession, Leases, Stores
 
 
 class Moody:
@@ -51,6 +52,40 @@ class Moody:
     def count(self, name: str) -> int:
         """Return how often a method was called."""
         return sum(1 for called, _ in self.calls if called == name)
+
+
+class MoodyLeases:
+    """A front of the leases of a real store, whose sessions fail as a test tells `session`."""
+
+    def __init__(self, real: Leases) -> None:
+        self._real = real
+        self.announce = real.announce
+        self.sessions: list[Moody] = []
+        self.failing: dict[str, Exception] = {}
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Let a method of all sessions fail from now on."""
+        self.failing[name] = error
+        for session in self.sessions:
+            session.fail(name, error)
+
+    def session(self, engine: EngineEntry) -> EngineSession:
+        real = self._real.session(engine)
+        made = MoodySession(real)
+        made.is_exclusive, made.is_alive = real.is_exclusive, real.is_alive
+        made.listen = real.listen
+        self.sessions.append(made)
+        for name, error in self.failing.items():
+            made.fail(name, error)
+        return cast("EngineSession", made)
+
+
+class MoodySession(Moody):
+    """A front of a session; what is no coroutine is the real one's."""
+
+    is_exclusive: bool
+    is_alive: bool
+    listen: Callable[..., None]
 
 
 class Broken:

@@ -39,8 +39,13 @@ _STANDING_PATH = "search_path=standing,public,pg_catalog"
 _EMPTY = """
 DELETE FROM attempts; DELETE FROM deliveries; DELETE FROM events; DELETE FROM fanouts;
 DELETE FROM subscription_patterns; DELETE FROM subscriptions; DELETE FROM request_ids;
-DELETE FROM event_purges; DELETE FROM failures; DELETE FROM relay_pauses;
+DELETE FROM event_purges; DELETE FROM failures; DELETE FROM engines;
+DELETE FROM relay_pauses;
 UPDATE control SET version = 0; UPDATE partitions SET owner = '', epoch = 0 WHERE epoch > 0;
+"""
+_KILL = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'webhooks-server ' || $1
 """
 
 
@@ -98,6 +103,11 @@ class PostgresDatabase:
     administrator: Administrator
     maker: Administrator
     """Connected to another database of the same server."""
+
+    def kill(self, name: str) -> int:
+        """End the connections of this name; returns how many there were."""
+        killed: int = self.administrator.value(_KILL, name)
+        return killed
 
     def config(self, *, migrate: bool = True) -> PostgresConfig:
         return PostgresConfig(url=Secret(self.url), migrate=migrate)

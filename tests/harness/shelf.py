@@ -1,7 +1,8 @@
 """The stores of one storage, and the few things that most contract tests begin with."""
 
+import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from webhooks_server.domain.delivery import (
@@ -17,13 +18,15 @@ from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventId, SubscriptionId, TenantId
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.partitions import EngineEntry, claims_to
 from webhooks_server.domain.secrets import Secret
-from webhooks_server.domain.subscription import Subscription, SubscriptionConfig
+from webhooks_server.domain.subscription import PARTITIONS, Subscription, SubscriptionConfig
 from webhooks_server.domain.times import Instant, Micros
-from webhooks_server.ports import Stores
+from webhooks_server.ports import EngineSession, Stores
 
 START = Instant(1_800_000_000_000_000)
 OTHER_TENANT = TenantId("other")
+ALL_PARTITIONS = range(PARTITIONS)
 
 
 @dataclass
@@ -67,9 +70,25 @@ class Shelf:
         events = tuple(event(name, event_type=event_type) for name in ids)
         return await self.stores.events.append(Publish(tenant=DEFAULT_TENANT, events=events))
 
+    @contextlib.asynccontextmanager
+    async def session(self, engine: EngineEntry) -> AsyncIterator[EngineSession]:
+        """Let an engine take part until the end of the block, which gives nothing back."""
+        session = self.stores.leases.session(engine)
+        try:
+            yield session
+        finally:
+            await session.close()
+
     async def own(self, engine: str = "engine-1") -> None:
-        """Take all partitions."""
-        self.epochs = dict(await self.stores.lanes.acquire(engine))
+        """Take all partitions, whoever has them."""
+        async with self.session(EngineEntry(name=engine)) as session:
+            claims = claims_to(ALL_PARTITIONS, await session.beat(1, 0))
+            self.epochs = dict(await session.take(claims))
+
+    async def disown(self, engine: str = "engine-1") -> None:
+        """Give all partitions of an engine back."""
+        async with self.session(EngineEntry(name=engine)) as session:
+            await session.release(self.epochs)
 
     async def due(self, subscriber: Subscription, limit: int = 100) -> Sequence[NewDelivery]:
         read = LaneRead(subscription=subscriber.number, partition=subscriber.partition, limit=limit)

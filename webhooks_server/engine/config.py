@@ -15,6 +15,8 @@ class EngineConfig:
     seen within about a minute (EC1). Finished events are kept for `retention`, and a subscription
     whose deliveries only fail stays enabled for `disable_after`; None stands for ever.
     Payloads of so many `bytes_in_flight` are with receivers at once.
+    Whoever has not beaten for `lease` may lose its partitions to
+    others. A `transient` engine is gone soon, and counts for nobody's share (EC7).
     """
 
     engine: str
@@ -30,3 +32,5 @@ class EngineConfig:
     disable_after: float | None = None
     hosts: HostCaps = NO_CAPS
     bytes_in_flight: int = 64 * 1024 * 1024
+    lease: float = 60.0
+    transient: bool = False

@@ -201,6 +201,13 @@ class Lane:
         self.generation += 1
 
 
+class Taken(NamedTuple):
+    """A delivery that a sender has taken, and its lane."""
+
+    lane: Lane
+    row: Row
+
+
 class Reading(NamedTuple):
     """A refill that is out: its lane at a generation, the rows asked for, and when."""
 

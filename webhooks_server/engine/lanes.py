@@ -1,7 +1,6 @@
 """All lanes of one engine: what is ready, what must be read, what waits. Plain memory, no I/O."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from webhooks_server.domain.breaker import Sign
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Recorded
@@ -9,16 +8,11 @@ from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
 from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
-from webhooks_server.engine.lane import Lane, Reading, Row, calm_of
+from webhooks_server.engine.lane import Lane, Reading, Row, Taken, calm_of
 from webhooks_server.engine.places import LaneBounds, LaneEvents, Places
 from webhooks_server.engine.standings import is_sound
 
-
-class Taken(NamedTuple):
-    """A delivery that a sender has taken, and its lane."""
-
-    lane: Lane
-    row: Row
+__all__ = ["Lanes", "Taken"]
 
 
 class Lanes:
@@ -35,7 +29,9 @@ class Lanes:
         self.epochs: Mapping[int, int] = {}
         self._index = index
         self._monotonic = monotonic
-        self._places = Places(index, monotonic, events, bounds)
+        self._places = Places(
+            index, monotonic, events, bounds, lambda partition: partition in self.epochs
+        )
         self.standings = self._places.standings
         self.most_rows = bounds.rows
         self._highest_read = 0
@@ -229,10 +225,7 @@ class Lanes:
         return lanes
 
     def refilled(self, reading: Reading, rows: Sequence[NewDelivery]) -> None:
-        """Take what a refill read.
-
-        Rows by due time, fewer than asked for where the store has no others.
-        """
+        """Take what a refill read: rows by due time, fewer than asked for where there are none."""
         lane = reading.lane
         if lane.generation != reading.generation:
             self.refill_failed(lane)
@@ -271,15 +264,20 @@ class Lanes:
         """Return the rows of a lane whose requests are in flight or not yet recorded."""
         return tuple(lane.out)
 
+    def gain(self, epochs: Mapping[int, int]) -> None:
+        """Own these partitions from now on, at these epochs; their lanes are yet to be found."""
+        self.epochs = {**self.epochs, **epochs}
+
+    def lose(self, partitions: Collection[int]) -> None:
+        """Own these partitions no more; what is in flight stays known, and is not sent twice."""
+        self.epochs = {one: at for one, at in self.epochs.items() if one not in partitions}
+        for lane in self._places:
+            if lane.partition in partitions:
+                self._places.place(lane)
+
     def forget(self) -> None:
         """Drop everything that is not in flight, at a stop: it is still pending in the store."""
-        for lane in self._places:
-            self._places.buffers.drop(lane)
-            lane.dirty = False
-            self._places.drop_if_idle(lane)
-        self._places.hunger.clear()
-        self._places.gates.clear()
-        self._places.timers.clear()
+        self._places.forget()
 
     def _end_refill(self, lane: Lane) -> None:
         lane.end_refill()

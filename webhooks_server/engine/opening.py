@@ -1,7 +1,7 @@
 """How an engine is opened, and ends."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
@@ -34,10 +34,11 @@ async def run_engine(
             telemetry=telemetry,
             tasks=tasks,
         )
-        loops = await engine.start(tasks)
-        try:
-            yield engine
-        finally:
-            await engine.stop()
-            for loop in loops:
-                loop.cancel()
+        async with aclosing(engine.ownership):
+            loops = await engine.start(tasks)
+            try:
+                yield engine
+            finally:
+                await engine.stop()
+                for loop in loops:
+                    loop.cancel()

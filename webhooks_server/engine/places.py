@@ -62,9 +62,14 @@ class Places:
         monotonic: Callable[[], float],
         events: LaneEvents,
         bounds: LaneBounds,
+        is_owned: Callable[[int], bool],
     ) -> None:
-        """Take the index that tells which subscriptions may send, a clock, and whom to call."""
+        """Take the index that tells which subscriptions may send, a clock, and whom to call.
+
+        `is_owned` tells whether a partition is this engine's.
+        """
         self._index = index
+        self._is_owned = is_owned
         self._monotonic = monotonic
         self._events = events
         self._lanes: dict[SubscriptionNumber, Lane] = {}
@@ -132,7 +137,10 @@ class Places:
 
     def place(self, lane: Lane, *, new: int = 0) -> None:
         """Put a lane where it belongs now; at most `new` rows more than before can be taken."""
-        if not self._index.sends(lane.number):
+        if not self._is_owned(lane.partition):
+            lane.waiting = lane.dirty = lane.urgent = False
+            self.buffers.drop(lane)
+        elif not self._index.sends(lane.number):
             lane.waiting = False
             self.buffers.drop(lane)
         elif not lane.allowed:
@@ -189,6 +197,16 @@ class Places:
             del self._lanes[lane.number]
             if lane.gates:
                 self.gates.equip(lane, ())
+
+    def forget(self) -> None:
+        """Drop everything that is not in flight."""
+        for lane in self:
+            self.buffers.drop(lane)
+            lane.dirty = False
+            self.drop_if_idle(lane)
+        self.hunger.clear()
+        self.gates.clear()
+        self.timers.clear()
 
     def arm(self, number: SubscriptionNumber, moment: float) -> None:
         """Look at a lane again at that moment."""

@@ -148,7 +148,7 @@ class Refill:
             settlement = Settlement(
                 subscription=lane.number,
                 partition=lane.partition,
-                epoch=self._lanes.epochs[lane.partition],
+                epoch=self._lanes.epochs.get(lane.partition, 0),
                 state=DeliveryState.CANCELLED,
                 reason=Reason.DELETED,
                 excluding=self._lanes.excluded(lane),
@@ -181,7 +181,7 @@ class Refill:
         return Settlement(
             subscription=lane.number,
             partition=lane.partition,
-            epoch=self._lanes.epochs[lane.partition],
+            epoch=self._lanes.epochs.get(lane.partition, 0),
             state=DeliveryState.EXPIRED,
             reason=Reason.MAX_AGE,
             min_age=entry.max_age,

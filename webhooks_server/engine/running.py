@@ -23,6 +23,7 @@ from webhooks_server.engine.failing import FailingLanes
 from webhooks_server.engine.figures import Parts, watch_engine
 from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.engine.late import LateReports
+from webhooks_server.engine.ownership import Ownership
 from webhooks_server.engine.passes import Pass
 from webhooks_server.engine.places import LaneEvents, bounds_for
 from webhooks_server.engine.recording import Recorder
@@ -71,6 +72,15 @@ class RunningEngine:
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
         self._lanes = Lanes(index, clock.monotonic, events, bounds_for(config.slots, config.hosts))
+        self.ownership = Ownership(
+            config=config,
+            stores=stores,
+            lanes=self._lanes,
+            slots=lambda: self.relays.slots,
+            index=index,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self._subscriptions = Subscriptions(stores.subscriptions, index, config.user_agent)
         self._payloads = Payloads(stores.events, config.payload_cache_bytes)
         self._watch = StoreWatch(
@@ -84,14 +94,14 @@ class RunningEngine:
             senders=self._senders,
             lanes=self._lanes,
             recorder=self._recorder,
-            store=stores.lanes,
+            tenure=self.ownership.tenure,
             clock=clock,
             telemetry=telemetry,
         )
         self._sending = Sending(
             config=config,
             relay=self.relays,
-            may_send=lambda number: self._is_fit and self._index.sends(number),
+            may_send=self._may_send,
             caches=Caches(self._subscriptions, self._payloads),
             clock=clock,
             ids=ids,
@@ -111,13 +121,14 @@ class RunningEngine:
         self._upkeep = Upkeep(
             config=config,
             stores=stores,
-            lanes=self._lanes,
+            ownership=self.ownership,
             index=index,
             clock=clock,
             telemetry=telemetry,
             timers=timers,
             beats=Beats(confirmed=self._go_on, lost=self._watch.refused),
         )
+        self.ownership.listen(self._upkeep.changed.set)
         self._late = LateReports(
             self._sending,
             self._recorder,
@@ -140,6 +151,7 @@ class RunningEngine:
             if one.deliveries:
                 self._payloads.put(one.event)
                 self._lanes.offer(one.deliveries)
+                self.ownership.announcing.published(one.deliveries)
             if one.fan_out:
                 self._upkeep.fan_outs.set()
 
@@ -151,6 +163,7 @@ class RunningEngine:
         """Take note that rows of a lane are due earlier than the engine knows, or final."""
         if not self._stopping.begun:
             self._lanes.wake(subscription)
+            self.ownership.announcing.woken(subscription)
 
     def store_refused(self) -> None:
         """Take note that the store refused a write: nothing is sent until it takes them again."""
@@ -199,18 +212,17 @@ class RunningEngine:
             self._passes.pop(one, None)
 
     def status(self) -> Sequence[EngineStatus]:
-        """Return who sends: this engine, if it has a relay of its own, and those attached."""
-        return self.relays.status(self._config.engine, self._lanes.in_flight)
+        """Return who sends: the relay of this engine, if any, those attached, and other engines."""
+        here = self.relays.status(self._config.engine, self._lanes.in_flight)
+        return [*here, *self.ownership.tenure.others()]
 
     async def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """Take the partitions, read the index, find the lanes, and start the loops."""
-        self._lanes.epochs = await self._stores.lanes.acquire(self._config.engine)
+        """Begin to beat, read the index, and start the loops; lanes are found as it goes."""
+        await self.ownership.tenure.start()
         parts = (self._refill, self._recorder, self._watch, self.relays, self._failing)
         loops = [tasks.create_task(part.run()) for part in parts]
         await self._upkeep.load_index()
-        loops += self._upkeep.start(tasks)
-        loops.append(tasks.create_task(self._find_lanes()))
-        return loops
+        return loops + self._upkeep.start(tasks)
 
     def stop_taking(self, grace: float) -> None:
         """Send nothing new; the stop that follows has ended `grace` seconds from now."""
@@ -219,11 +231,7 @@ class RunningEngine:
             self._passes.popitem()[1].reschedule(0)
 
     async def stop(self) -> None:
-        """Stop cleanly.
-
-        Nothing new is sent, what is in flight ends and is recorded, partitions are given
-        back.
-        """
+        """Let what is in flight end and be recorded, and give the partitions back."""
         self.stop_taking(self._config.stop_grace)
         self._closed = True
         await self._stopping.finish()
@@ -232,20 +240,14 @@ class RunningEngine:
         self._lanes.resize(self.relays.slots)
         self._senders.resize(self.relays.slots)
 
-    async def _find_lanes(self) -> None:
-        # What is missed here for a fault of the store is found by the back-stop.
-        try:
-            await self._upkeep.find_lanes()
-        except Exception as error:  # noqa: BLE001 - the engine never dies of it, see EA1
-            self._telemetry.fault("lanes.not_found", error)
-
     @property
     def _is_fit(self) -> bool:
-        """Whether a request may start, as far as this engine is concerned.
-
-        Not at a stop, on old control data (EC6), or where its result could not be recorded (S6).
-        """
+        """Not at a stop, on old control data (EC6), or where no result could be recorded (S6)."""
         return self._upkeep.fresh and self._watch.writable and not self._stopping.begun
+
+    def _may_send(self, number: SubscriptionNumber, partition: int, epoch: int) -> bool:
+        is_mine = self._lanes.epochs.get(partition) == epoch
+        return is_mine and self._is_fit and self._index.sends(number)
 
     def _take(self) -> Taken | None:
         # Nor is anything sent while results pile up unrecorded (EC14).

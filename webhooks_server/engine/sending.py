@@ -61,7 +61,7 @@ class Sending:
         *,
         config: EngineConfig,
         relay: Relay,
-        may_send: Callable[[SubscriptionNumber], bool],
+        may_send: Callable[[SubscriptionNumber, int, int], bool],
         caches: Caches,
         clock: Clock,
         ids: IdSource,
@@ -156,7 +156,7 @@ class Sending:
         # No await between this and the send: what it tells must still be true then (EB3).
         age = self._age(row.created_at)
         too_old = max_age is not None and age >= max_age
-        if too_old or not self._may_send(delivery.subscription):
+        if too_old or not self._may_send(delivery.subscription, partition, epoch):
             return None
         self._telemetry.measure("lag_seconds", self._clock.monotonic() - row.due_at)
         lease = self.lease(delivery, subscription, partition, epoch, token, age)

@@ -7,7 +7,8 @@ from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.lanes import Lanes
 from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.senders import Senders
-from webhooks_server.ports import Clock, LaneStore, Telemetry
+from webhooks_server.engine.tenure import Tenure
+from webhooks_server.ports import Clock, Telemetry
 
 LAST_RECORDS_SECONDS = 1.0
 
@@ -22,7 +23,7 @@ class Stopping:
         senders: Senders,
         lanes: Lanes,
         recorder: Recorder,
-        store: LaneStore,
+        tenure: Tenure,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -31,7 +32,7 @@ class Stopping:
         self._senders = senders
         self._lanes = lanes
         self._recorder = recorder
-        self._store = store
+        self._tenure = tenure
         self._clock = clock
         self._telemetry = telemetry
         self._end: float | None = None
@@ -43,6 +44,7 @@ class Stopping:
 
     def begin(self, grace: float) -> None:
         """Let everything end within so many seconds from now."""
+        self._tenure.stop_taking()
         if self._end is None:
             self._end = self._clock.monotonic() + grace
 
@@ -62,7 +64,7 @@ class Stopping:
             # What ended in the last moment must be on record, or it is sent once more.
             async with asyncio.timeout(max(self._left(), LAST_RECORDS_SECONDS)):
                 await self._recorder.flushed()
-                await self._store.release(self._config.engine)
+                await self._tenure.leave()
         except (TimeoutError, WebhooksError) as error:
             self._told(error)
 

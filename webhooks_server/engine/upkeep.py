@@ -13,10 +13,10 @@ from webhooks_server.domain.errors import NotFound, Unavailable
 from webhooks_server.domain.failures import Failures, is_hopeless
 from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.subscription import DisableReason, Subscription
+from webhooks_server.domain.subscription import PARTITIONS, DisableReason, Subscription
 from webhooks_server.domain.times import SECOND, Micros
 from webhooks_server.engine.config import EngineConfig
-from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.ownership import Ownership
 from webhooks_server.engine.retention import Retention
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, Stores, Telemetry
@@ -39,7 +39,7 @@ class Upkeep:
         *,
         config: EngineConfig,
         stores: Stores,
-        lanes: Lanes,
+        ownership: Ownership,
         index: MatchIndex,
         clock: Clock,
         telemetry: Telemetry,
@@ -49,7 +49,8 @@ class Upkeep:
         """Take the collaborators, the signal that a timer moved, and whom to tell of beats."""
         self._config = config
         self._stores = stores
-        self._lanes = lanes
+        self._ownership = ownership
+        self._lanes = ownership.lanes
         self._index = index
         self._clock = clock
         self._telemetry = telemetry
@@ -67,8 +68,8 @@ class Upkeep:
 
     @property
     def fresh(self) -> bool:
-        """Whether the control data was confirmed recently enough to start a request (EC6)."""
-        return self.age <= self._config.stale_after
+        """Whether a beat was confirmed recently enough to start a request (EB3, EC6)."""
+        return self.age <= self._ownership.tenure.fresh_for
 
     @property
     def age(self) -> float:
@@ -86,6 +87,7 @@ class Upkeep:
             "beat": self._beat,
             "timers": self._fire_timers,
             "backstop": self._visit_partitions,
+            **self._ownership.loops(),
             "fan-outs": self._fan_out,
             "disabling": self._disable,
         }
@@ -118,16 +120,24 @@ class Upkeep:
         self._index.take_touched()
 
     async def refresh(self) -> None:
-        """Apply what changed since the index's version; touched lanes are read afresh."""
-        await self._bring_up_to_date()
+        """Beat, and apply what changed since the index's version; touched lanes are read afresh."""
+        asked = self._clock.monotonic()
+        beat = await self._ownership.tenure.beat()
+        if beat.version is None:
+            await self._bring_up_to_date()
+        else:
+            if self._index.version < beat.version:
+                await self._bring_up_to_date()
+            # Nothing that was confirmed before this beat was asked for counts (EB3).
+            self._confirmed = asked
         for number in self._index.take_touched():
             self._lanes.changed(number)
         self._beats.confirmed()
         pauses = self._index.pauses
         if pauses != self._pauses:
-            await self.find_lanes()
-            # Only now: a fault of the store on the way lets the next beat try again.
+            self._ownership.finding.ask(self._lanes.epochs)
             self._pauses = pauses
+        self._ownership.discovery.learn(beat)
 
     async def _bring_up_to_date(self) -> None:
         while True:
@@ -138,22 +148,13 @@ class Upkeep:
                 self._confirmed = asked
                 return
 
-    async def find_lanes(self) -> None:
-        """Find all lanes afresh, partition by partition.
-
-        Sending starts after the first, not after the last (EC8).
-        """
-        for partition in sorted(self._lanes.epochs):
-            for head in await self._stores.lanes.find([partition]):
-                self._lanes.note(head)
-
     async def _guard(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await loop()
             except Exception as error:  # noqa: BLE001 - the loop never dies, see EA1
                 self._telemetry.fault("engine.loop_failed", error, loop=name)
-                if not self.fresh:
+                if self.age > self._config.stale_after:
                     self._beats.lost()
                 await self._clock.sleep(PAUSE_AFTER_FAULT)
 
@@ -176,18 +177,22 @@ class Upkeep:
         while True:
             await self._clock.sleep(self._config.backstop_interval)
             owned = sorted(self._lanes.epochs)
+            if not owned:
+                continue
             first = self._visited if self._visited < len(owned) else 0
             # Those that cannot be read now are left to the next round, so that the others are read.
             self._visited = first + step
             self.fan_outs.set()
             for head in await self._stores.lanes.find(owned[first : first + step]):
                 self._lanes.note(head)
-            if first == 0:
+            if 0 in owned[first : first + step]:
                 await self._stores.control.sweep()
 
     async def _fan_out(self) -> None:
         while True:
-            owing = await self._stores.lanes.fan_outs()
+            # One engine for each is enough, and no two wait for the same row (EA6).
+            owed = await self._stores.lanes.fan_outs()
+            owing = [event for event in owed if event % PARTITIONS in self._lanes.epochs]
             self.owed = len(owing)
             finished = [await self._finish(event) for event in owing]
             self.owed -= sum(finished)
@@ -201,6 +206,7 @@ class Upkeep:
             done = False
             while not done:
                 step = await self._stores.lanes.fan_out(event)
+                self._ownership.announcing.published(step.deliveries)
                 self._lanes.offer(step.deliveries)
                 done = step.done
         except Unavailable:

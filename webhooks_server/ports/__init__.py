@@ -1,6 +1,7 @@
 """What the inner rooms need from outside: one Protocol per need, each written as a contract."""
 
 from webhooks_server.ports.control import ControlStore, LaneStore, Stores
+from webhooks_server.ports.leases import EngineSession, Leases
 from webhooks_server.ports.running import Clock, Engine, Relay
 from webhooks_server.ports.stores import DeliveryStore, EventStore, SubscriptionStore
 from webhooks_server.ports.telemetry import Span, Telemetry, Unheard, Untraced
@@ -10,8 +11,10 @@ __all__ = [
     "ControlStore",
     "DeliveryStore",
     "Engine",
+    "EngineSession",
     "EventStore",
     "LaneStore",
+    "Leases",
     "Relay",
     "Span",
     "Stores",

@@ -1,6 +1,6 @@
 """What the engine and administrators ask of a storage; the words of ports.stores hold here too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,19 +18,12 @@ from webhooks_server.domain.lanes import (
     Settlement,
 )
 from webhooks_server.domain.subscription import RelayPause
+from webhooks_server.ports.leases import Leases
 from webhooks_server.ports.stores import DeliveryStore, EventStore, SubscriptionStore
 
 
 class LaneStore(Protocol):
     """Deliveries as the engine that owns their partitions sees them."""
-
-    async def acquire(self, engine: str) -> Mapping[int, int]:
-        """Take partitions for this engine: the epoch, one higher than any before, by partition."""
-        ...
-
-    async def release(self, engine: str) -> None:
-        """Give all partitions of this engine back, at a clean stop."""
-        ...
 
     async def find(self, partitions: Sequence[int]) -> Sequence[LaneHead]:
         """Return every (partition, subscription) with pending deliveries.
@@ -142,4 +135,5 @@ class Stores:
     events: EventStore
     deliveries: DeliveryStore
     lanes: LaneStore
+    leases: Leases
     control: ControlStore

@@ -1,6 +1,6 @@
 """Lanes in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from typing_extensions import override
@@ -11,6 +11,7 @@ from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRow
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import LaneStore
 from webhooks_server.storage.memory.rows import Rows, StoredDelivery, index_entry
+from webhooks_server.storage.owner import Owner
 from webhooks_server.storage.targets import FAN_OUT_CHUNK
 from webhooks_server.storage.transitions import (
     count_failure,
@@ -28,24 +29,9 @@ FAN_OUTS_AT_ONCE = 100
 class MemoryLanes(LaneStore):
     """The port LaneStore."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, owner: Owner) -> None:
         self._rows = rows
-        self._engine = ""
-
-    @override
-    async def acquire(self, engine: str) -> Mapping[int, int]:
-        owners = self._rows.owners
-        self._engine = engine
-        for partition, (_, epoch) in owners.items():
-            owners[partition] = (engine, epoch + 1)
-        return {partition: epoch for partition, (_, epoch) in owners.items()}
-
-    @override
-    async def release(self, engine: str) -> None:
-        owners = self._rows.owners
-        for partition, (owner, epoch) in owners.items():
-            if owner == engine:
-                owners[partition] = ("", epoch)
+        self._owner = owner
 
     @override
     async def find(self, partitions: Sequence[int]) -> Sequence[LaneHead]:
@@ -122,7 +108,7 @@ class MemoryLanes(LaneStore):
         return FanOutStep(deliveries=live, done=done)
 
     def _holds(self, partition: int, epoch: int) -> bool:
-        return self._rows.owners[partition] == (self._engine, epoch)
+        return self._rows.owners[partition] == (self._owner.name, epoch)
 
     def _pending(self, lane: LaneRead | Settlement) -> list[StoredDelivery]:
         return sorted(

@@ -10,18 +10,21 @@ from webhooks_server.storage.memory.control import MemoryControl
 from webhooks_server.storage.memory.deliveries import MemoryDeliveries
 from webhooks_server.storage.memory.events import MemoryEvents
 from webhooks_server.storage.memory.lanes import MemoryLanes
+from webhooks_server.storage.memory.leases import MemoryLeases
 from webhooks_server.storage.memory.rows import Rows
 from webhooks_server.storage.memory.subscriptions import MemorySubscriptions
+from webhooks_server.storage.owner import Owner
 
 
 @asynccontextmanager
 async def open_memory(index: MatchIndex, clock: Clock) -> AsyncIterator[Stores]:
     """Open empty stores that share one set of rows, and match through the index."""
-    rows = Rows(StoreClock(clock))
+    rows, owner = Rows(StoreClock(clock)), Owner()
     yield Stores(
         subscriptions=MemorySubscriptions(rows),
         events=MemoryEvents(rows, index),
         deliveries=MemoryDeliveries(rows),
-        lanes=MemoryLanes(rows),
+        lanes=MemoryLanes(rows, owner),
+        leases=MemoryLeases(rows, owner),
         control=MemoryControl(rows),
     )

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.ports import Clock, Stores, Telemetry
+from webhooks_server.storage.owner import Owner
 from webhooks_server.storage.postgres.config import PostgresConfig
 from webhooks_server.storage.postgres.groups import run_groups
+from webhooks_server.storage.postgres.leases import PostgresLeases
 from webhooks_server.storage.postgres.long_reads import Audits
 from webhooks_server.storage.postgres.numbers import database_now, probe
 from webhooks_server.storage.postgres.pool import MAX_WAITING, CallersReads, Pool
@@ -29,7 +31,7 @@ async def open_postgres(
     """
     await prepare_database(config)
     ids = IdSource(clock.wall)
-    pool = Pool(config)
+    pool, owner = Pool(config), Owner()
     callers = CallersReads(pool)
     telemetry.watch("reads_waiting", lambda: pool.asked, "all", bound=MAX_WAITING)
     try:
@@ -39,7 +41,8 @@ async def open_postgres(
                 subscriptions=SqlSubscriptions(pool, callers, pool, database_now),
                 events=SqlEvents(groups, pool, callers, pool, database_now),
                 deliveries=SqlDeliveries(pool, callers, database_now),
-                lanes=SqlLanes(pool, groups, pool, database_now, ids),
+                lanes=SqlLanes(pool, groups, pool, database_now, ids, owner),
+                leases=PostgresLeases(config, pool, owner),
                 control=SqlControl(pool, callers, audits, database_now, probe),
             )
     finally:

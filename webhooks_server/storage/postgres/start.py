@@ -39,7 +39,7 @@ _IS_NEW = "SELECT to_regclass('alembic_version') IS NULL"
 _MISSING = """
 SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL ORDER BY name LIMIT 1
 """
-_SCHEMA_NAMES = [*metadata.tables, "event_numbers", "delivery_numbers"]
+_SCHEMA_NAMES = [*metadata.tables, "event_numbers", "delivery_numbers", "engine_numbers"]
 _WRITTEN_NAMES = [name for name in _SCHEMA_NAMES if name != alembic_version.name]
 
 

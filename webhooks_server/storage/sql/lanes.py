@@ -1,7 +1,6 @@
 """Lanes on SQL: what the engine that owns partitions reads and writes."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, select, text, update
 from typing_extensions import override
@@ -10,6 +9,7 @@ from webhooks_server.domain.delivery import DeliveryState, Record, Recorded
 from webhooks_server.domain.ids import EventSeq, IdSource, SubscriptionNumber
 from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRows, Settlement
 from webhooks_server.ports import LaneStore
+from webhooks_server.storage.owner import Owner
 from webhooks_server.storage.sql.database import Groups, Now, Reads, Transactions
 from webhooks_server.storage.sql.dialects import dialect_of
 from webhooks_server.storage.sql.fan_out import next_chunk
@@ -51,23 +51,14 @@ class SqlLanes(LaneStore):
         readers: Reads,
         now: Now,
         ids: IdSource,
+        owner: Owner,
     ) -> None:
         self._transactions = transactions
         self._groups = groups
         self._readers = readers
         self._now = now
         self._uid = ids.uid
-        self._engine = ""
-
-    @override
-    async def acquire(self, engine: str) -> Mapping[int, int]:
-        taken = await self._transactions.transact(partial(_acquire, engine=engine))
-        self._engine = engine
-        return taken
-
-    @override
-    async def release(self, engine: str) -> None:
-        await self._transactions.transact(partial(_release, engine=engine))
+        self._owner = owner
 
     @override
     async def find(self, partitions: Sequence[int]) -> Sequence[LaneHead]:
@@ -102,12 +93,14 @@ class SqlLanes(LaneStore):
 
     @override
     async def record(self, records: Sequence[Record]) -> Sequence[Recorded]:
-        return await self._groups.record(self._engine, records)
+        return await self._groups.record(self._owner.name, records)
 
     @override
     async def settle(self, settlement: Settlement) -> int:
         return await self._transactions.transact(
-            lambda connection: _settle(connection, settlement, self._engine, self._now(connection))
+            lambda connection: _settle(
+                connection, settlement, self._owner.name, self._now(connection)
+            )
         )
 
     @override
@@ -123,20 +116,6 @@ class SqlLanes(LaneStore):
             return next_chunk(connection, event, self._now(connection), self._uid, seqs)
 
         return await self._groups.insert(FAN_OUT_CHUNK, script)
-
-
-def _acquire(connection: Connection, engine: str) -> Mapping[int, int]:
-    # One process owns the data directory: whoever held them before is gone.
-    taken = connection.execute(
-        update(partitions)
-        .values(owner=engine, epoch=partitions.c.epoch + 1)
-        .returning(partitions.c.id, partitions.c.epoch)
-    )
-    return dict(taken.all())
-
-
-def _release(connection: Connection, engine: str) -> None:
-    connection.execute(update(partitions).where(partitions.c.owner == engine).values(owner=""))
 
 
 def _settle(connection: Connection, settlement: Settlement, engine: str, now: int) -> int:

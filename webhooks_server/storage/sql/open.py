@@ -11,6 +11,7 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import Clock, Stores, Telemetry, Unheard
 from webhooks_server.storage.clock import StoreClock
+from webhooks_server.storage.owner import Owner
 from webhooks_server.storage.sql.config import (
     ENGINE_READERS,
     LONGEST_READ_SECONDS,
@@ -28,6 +29,7 @@ from webhooks_server.storage.sql.dialects import keep_state, read_state
 from webhooks_server.storage.sql.events import SqlEvents
 from webhooks_server.storage.sql.figures import watch_storage
 from webhooks_server.storage.sql.lanes import SqlLanes
+from webhooks_server.storage.sql.leases import SqliteLeases
 from webhooks_server.storage.sql.lock import DataLock, hold_lock
 from webhooks_server.storage.sql.long_reads import LongReads
 from webhooks_server.storage.sql.readers import Gate, Readers
@@ -79,13 +81,16 @@ async def open_sqlite(
         def probe(connection: Connection) -> None:
             keep_state(connection, store_clock.now(), numbers)
 
+        owner = Owner()
+        lane_ids = IdSource(store_clock.now)
         async with keep_running(writer):
             yield SqliteStores(
                 stores=Stores(
                     subscriptions=SqlSubscriptions(thread, readers, engine_readers, now),
                     events=SqlEvents(writer, thread, readers, engine_readers, now),
                     deliveries=SqlDeliveries(thread, readers, now),
-                    lanes=SqlLanes(thread, writer, engine_readers, now, IdSource(store_clock.now)),
+                    lanes=SqlLanes(thread, writer, engine_readers, now, lane_ids, owner),
+                    leases=SqliteLeases(thread, owner, store_clock.now),
                     control=SqlControl(thread, readers, long_reads, now, probe),
                 ),
                 lock=lock,

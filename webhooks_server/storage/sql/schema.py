@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All schema revisions, the oldest first."""
 
 metadata = MetaData()
@@ -177,6 +177,7 @@ subscription_patterns = Table(
 # PostgreSQL alone has them; SQLite's numbers are in `control`.
 event_numbers = Sequence("event_numbers", metadata=metadata)
 delivery_numbers = Sequence("delivery_numbers", metadata=metadata)
+engine_numbers = Sequence("engine_numbers", metadata=metadata)
 
 events = Table(
     "events",
@@ -295,4 +296,19 @@ failures = Table(
     Column("subscription", _KEY, primary_key=True, autoincrement=False),
     _time("since"),
     Column("exhausted_count", Integer, nullable=False),
+)
+
+# The engines of a database that several can share; none on SQLite. `number` names the advisory lock
+# that an engine's session holds, `beat` counts up as long as it lives (engine.md, EB3).
+engines = Table(
+    "engines",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("beat", BigInteger, nullable=False),
+    Column("slots", Integer, nullable=False),
+    _small("transient", None),
+    Column("in_flight", Integer, nullable=False),
+    _time("beat_time"),
+    postgresql_with=VACUUMED_OFTEN,
 )

@@ -1,0 +1,47 @@
+"""Finding the lanes of partitions: those that were won, and all after a pause or a lost session."""
+
+from collections.abc import Iterable
+
+from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.signals import Signal
+from webhooks_server.ports import Clock, LaneStore
+
+
+class Finding:
+    """The loop that does it, partition by partition.
+
+    Sending starts after the first, not after the last (EC8).
+    """
+
+    def __init__(self, store: LaneStore, lanes: Lanes, clock: Clock) -> None:
+        """Take where lanes are found, and who must know of them."""
+        self._store = store
+        self._lanes = lanes
+        self._wanted = Signal(clock)
+        self._partitions: dict[int, None] = {}
+
+    def ask(self, partitions: Iterable[int]) -> None:
+        """Find the lanes of these partitions, as they are from now on."""
+        for partition in partitions:
+            # One that is being read now is read again.
+            self._partitions.pop(partition, None)
+            self._partitions[partition] = None
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Find what was asked for, for ever; what cannot be read stays asked for."""
+        while True:
+            while self._partitions:
+                partition = next(iter(self._partitions))
+                del self._partitions[partition]
+                try:
+                    await self._find(partition)
+                except BaseException:
+                    self._partitions.setdefault(partition)
+                    raise
+            await self._wanted.wait()
+
+    async def _find(self, partition: int) -> None:
+        if partition in self._lanes.epochs:
+            for head in await self._store.find([partition]):
+                self._lanes.note(head)

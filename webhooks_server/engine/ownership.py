@@ -1,0 +1,69 @@
+"""What an engine needs to share a store with others, put together."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from webhooks_server.domain.match_index import MatchIndex
+from webhooks_server.domain.partitions import Heard
+from webhooks_server.engine.announcing import Announcing
+from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.discovery import Discovery
+from webhooks_server.engine.finding import Finding
+from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.tenure import Tenure, entry_of
+from webhooks_server.ports import Clock, Stores, Telemetry
+
+
+class Ownership:
+    """Which partitions are this engine's, what lanes they have, and what is new in them."""
+
+    def __init__(
+        self,
+        *,
+        config: EngineConfig,
+        stores: Stores,
+        lanes: Lanes,
+        slots: Callable[[], int],
+        index: MatchIndex,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        """Put the parts together; nothing runs yet. `slots` tells how many there are now."""
+        self.lanes = lanes
+        self._session = stores.leases.session(entry_of(config))
+        self.finding = Finding(stores.lanes, lanes, clock)
+        self.tenure = Tenure(
+            config=config,
+            session=self._session,
+            lanes=lanes,
+            slots=slots,
+            finding=self.finding,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self.discovery = Discovery(self._session, lanes, clock)
+        self.announcing = Announcing(stores.leases, lanes, index, clock)
+
+    def listen(self, lost: Callable[[], None]) -> None:
+        """Call `lost` when the session is, and do what others announce."""
+        self._session.listen(self._hear, lost)
+
+    def loops(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """Return all loops by their names."""
+        return {
+            "finding": self.finding.run,
+            "discovery": self.discovery.run,
+            "shares": self.tenure.share,
+            "announcing": self.announcing.run,
+        }
+
+    async def aclose(self) -> None:
+        """End the session."""
+        await self._session.close()
+
+    def _hear(self, heard: Heard) -> None:
+        if self.tenure.is_leaving:
+            return
+        for subscription in heard.subscriptions:
+            self.lanes.wake(subscription)
+        if not heard.partitions.isdisjoint(self.lanes.epochs):
+            self.discovery.hear()
