@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from webhooks_server import __version__
 from webhooks_server.domain.addresses import is_loopback, split_address
-from webhooks_server.domain.bounds import LARGEST_PAYLOAD_SETTING, MAX_PAYLOAD_BYTES
+from webhooks_server.domain.bounds import LARGEST_PAYLOAD_SETTING, MAX_PAYLOAD_BYTES, MAX_TIMEOUT
 from webhooks_server.domain.errors import InvalidSettings
 from webhooks_server.domain.secrets import Secret
 from webhooks_server.domain.spans import parse_span
@@ -36,6 +36,8 @@ PREFIX = "WEBHOOKS_"
 OFF = "off"
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 KEPT_HEADER_BYTES = 8192
+SHORTEST_LEASE = seconds(MAX_TIMEOUT) + 5
+"""In seconds; a lease is longer (reliability T4)."""
 LARGEST_CAP = 1_000_000
 HOST_IN_FLIGHT = 64
 HOST_REQUESTS_PER_SECOND = 200
@@ -249,12 +251,23 @@ class Settings(_Environment):
         le=3600,
         description="Seconds that running calls and requests get to finish at a stop.",
     )
+    lease: float = Field(
+        default=60.0,
+        le=3600,
+        description="Seconds after which a server that shows no sign of life loses its work to"
+        " the others on the same PostgreSQL database, even where its connection is there.",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         url = self.database_url.get_secret_value()
         if url and not url.startswith(("postgresql://", "postgres://")):
             raise ValueError(f"{variable('database_url')} must begin with postgresql://")
+        if self.lease <= SHORTEST_LEASE:
+            raise ValueError(
+                f"{variable('lease')} must be more than {SHORTEST_LEASE:g}: the longest request"
+                " takes 30 seconds, and another server must not send it once more meanwhile"
+            )
         if is_loopback(self.listen):
             return self
         if not self.plaintext:
@@ -347,6 +360,7 @@ class Settings(_Environment):
                 self._cap(self.host_requests_per_second, HOST_REQUESTS_PER_SECOND),
             ),
             bytes_in_flight=self.bytes_in_flight,
+            lease=self.lease,
         )
 
     def services_config(self) -> "ServicesConfig":

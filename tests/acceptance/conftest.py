@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.postgres_fixtures import database, postgres_url
 from tests.harness.receiver import Receiver, open_receiver
 from tests.harness.world import Faults, World
 from webhooks_server.domain.ids import IdSource
@@ -14,6 +15,8 @@ from webhooks_server.engine import EngineConfig
 from webhooks_server.ops import SystemClock
 from webhooks_server.storage.memory import open_memory
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
+
+__all__ = ["database", "postgres_url", "receiver", "world"]
 
 
 @pytest.fixture

@@ -268,3 +268,10 @@ def test_hosts_and_addresses_are_spared_in_production(
 
 def test_payloads_in_flight_take_64_mib_by_default() -> None:
     assert given().engine_config("engine-1").bytes_in_flight == 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize("lease", [0, 30, 35])
+def test_a_lease_that_the_longest_request_outlasts_is_refused(lease: float) -> None:
+    with pytest.raises(InvalidSettings, match="WEBHOOKS_LEASE must be more than 35"):
+        Settings(lease=lease)
+    assert Settings(lease=35.5).engine_config("one").lease == 35.5

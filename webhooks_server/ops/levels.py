@@ -18,6 +18,7 @@ _WARNINGS = frozenset(
         "audit.violated",
         "background.failed",
         "breaker.opened",
+        "partitions.lost",
         "relay.stopped_dirty",
         "store.unwritable",
         "subscription.disabled",
