@@ -35,6 +35,7 @@ def watch_engine(telemetry: Telemetry, clock: Clock, parts: Parts) -> None:
     watch("unrecorded_results", lambda: recorder.unrecorded, bound=lambda: 3 * relays.slots)
     watch("relays_attached", lambda: relays.attached, bound=MAX_ATTACHED)
     watch("buffered_deliveries", lambda: lanes.most_rows - lanes.spare, bound=lanes.most_rows)
+    watch("partitions_owned", lambda: len(lanes.epochs))
     watch("lanes", lambda: len(lanes))
     watch("breakers_open", lambda: lanes.standings.open)
     watch("lane_timers", lambda: lanes.timer_count)

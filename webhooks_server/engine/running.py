@@ -56,8 +56,7 @@ class RunningEngine:
         """Put the parts together; nothing runs yet. Without a relay others have to be attached."""
         self._config, self._stores, self._index = config, stores, index
         self._clock, self._telemetry = clock, telemetry
-        self._closed = False
-        self._held_back = False
+        self._closed = self._held_back = False
         self._passes: dict[Pass, asyncio.Timeout] = {}
         self.relays = Relays(
             relay,

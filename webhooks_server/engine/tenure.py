@@ -172,20 +172,20 @@ class Tenure:
             async with self._changing():
                 await self._session.release(done)
                 self._releasing = dict(self._releasing.items() - done.items())
-            self._telemetry.fact("partitions.released", count=len(done), owned=self._owned)
+            self._telemetry.fact("partitions.released", count=len(done), partitions=self._owned)
 
     def _gain(self, epochs: Mapping[int, int]) -> None:
         if epochs:
             self._lanes.gain(epochs)
             self._finding.ask(epochs)
-            self._telemetry.fact("partitions.taken", count=len(epochs), owned=self._owned)
+            self._telemetry.fact("partitions.taken", count=len(epochs), partitions=self._owned)
 
     def _lose(self, partitions: Collection[int]) -> None:
         if partitions:
             for one in partitions:
                 self._releasing.pop(one, None)
             self._lanes.lose(partitions)
-            self._telemetry.fact("partitions.lost", count=len(partitions), owned=self._owned)
+            self._telemetry.fact("partitions.lost", count=len(partitions), partitions=self._owned)
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:

@@ -73,6 +73,7 @@ LEVELS = {
     "unrecorded_results": Level("Attempts made that are not on record yet"),
     "relays_attached": Level("Relays of other processes that send for this server"),
     "buffered_deliveries": Level("Due deliveries in memory"),
+    "partitions_owned": Level("Partitions that this engine sends for"),
     "lanes": Level("Subscriptions with work in memory"),
     "breakers_open": Level("Subscriptions that are left alone for a while: their receiver fails"),
     "lane_timers": Level("Subscriptions that wait for a moment in memory"),

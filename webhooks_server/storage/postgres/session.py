@@ -30,6 +30,11 @@ INSERT INTO engines (name, number, beat, slots, transient, in_flight, beat_time)
 VALUES ($1, nextval('engine_numbers'), 0, 0, $2, 0, {_NOW})
 ON CONFLICT (name) DO UPDATE SET beat = engines.beat + 1 RETURNING number
 """  # noqa: S608 - own words
+# Of engines that were killed; one that lives after all enters again.
+_FORGET = f"""
+DELETE FROM engines WHERE beat_time < {_NOW} - 3600 * 1000000::bigint
+  AND name NOT IN (SELECT owner FROM partitions)
+"""  # noqa: S608 - own words
 _LOCK = "SELECT pg_try_advisory_lock($1, $2)"
 # One row for each engine, and for each owner that is none any more. That the beat is on disk is
 # nothing worth waiting for: the setting holds for this transaction alone.
@@ -137,6 +142,7 @@ class Session:
         self._number = await connection.fetchval(
             _ENTER, self._engine.name, int(self._engine.is_transient)
         )
+        await connection.execute(_FORGET)
         await connection.add_listener(CHANNEL, self._told)
         self._opened += 1
         self._failures = 0

@@ -22,42 +22,21 @@ from sqlalchemy import (
     text,
 )
 
+from webhooks_server.storage.sql.columns import (
+    KEY,
+    VACUUMED_OFTEN,
+    small_column,
+    text_column,
+    time_column,
+)
+
 REVISIONS = ("0001", "0002", "0003", "0004")
 """All schema revisions, the oldest first."""
 
 metadata = MetaData()
 
-# Only a column declared INTEGER is the row's own key in SQLite.
-_KEY = BigInteger().with_variant(Integer(), "sqlite")
 _LIVE = text("deleted = 0")
 _PENDING = text("state = 1")
-VACUUMED_OFTEN = {
-    "fillfactor": 70,
-    "autovacuum_vacuum_scale_factor": 0.01,
-    "autovacuum_vacuum_cost_delay": 0,
-}
-"""How PostgreSQL keeps a table whose rows are all changed soon (reliability.md, S10)."""
-
-
-def _text(name: str, default: str | None = "") -> Column[str]:
-    return Column(
-        name, Text, nullable=False, server_default=None if default is None else text(f"'{default}'")
-    )
-
-
-def _small(name: str, default: int | None = 0) -> Column[int]:
-    return Column(
-        name,
-        SmallInteger,
-        nullable=False,
-        server_default=None if default is None else text(str(default)),
-    )
-
-
-def _time(name: str, *, nullable: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=nullable)
-
-
 alembic_version = Table(
     "alembic_version",
     metadata,
@@ -72,7 +51,7 @@ control = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
-    _time("clock"),
+    time_column("clock"),
     Column("last_event", BigInteger, nullable=False),
     Column("last_delivery", BigInteger, nullable=False),
 )
@@ -81,7 +60,7 @@ tenants = Table(
     "tenants",
     metadata,
     Column("id", Text, primary_key=True),
-    _time("create_time"),
+    time_column("create_time"),
 )
 
 server_keys = Table(
@@ -89,15 +68,15 @@ server_keys = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("key", LargeBinary, nullable=False),
-    _time("create_time"),
+    time_column("create_time"),
 )
 
 relay_pauses = Table(
     "relay_pauses",
     metadata,
     Column("tenant", Text, primary_key=True),
-    _text("reason"),
-    _time("pause_time"),
+    text_column("reason"),
+    time_column("pause_time"),
 )
 
 request_ids = Table(
@@ -106,8 +85,8 @@ request_ids = Table(
     Column("tenant", Text, nullable=False),
     Column("request_id", Text, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
-    _text("answer", None),
-    _time("create_time"),
+    text_column("answer", None),
+    time_column("create_time"),
     PrimaryKeyConstraint("tenant", "request_id"),
     Index("request_ids_by_time", "create_time"),
 )
@@ -115,40 +94,40 @@ request_ids = Table(
 subscriptions = Table(
     "subscriptions",
     metadata,
-    Column("number", _KEY, primary_key=True, autoincrement=False),
-    _text("tenant", None),
-    _text("id", None),
-    _text("uid", None),
-    _small("partition", None),
+    Column("number", KEY, primary_key=True, autoincrement=False),
+    text_column("tenant", None),
+    text_column("id", None),
+    text_column("uid", None),
+    small_column("partition", None),
     Column("version", BigInteger, nullable=False),
-    _small("state", None),
-    _small("deleted"),
-    _text("url", None),
+    small_column("state", None),
+    small_column("deleted"),
+    text_column("url", None),
     Column("target_hash", LargeBinary, nullable=False),
-    _text("content_type", None),
-    _text("secret", None),
+    text_column("content_type", None),
+    text_column("secret", None),
     Column("previous_secret", Text),
-    _time("previous_secret_expire_time", nullable=True),
-    _text("signature_schemes", None),
-    _text("headers", None),
-    _text("secret_headers", None),
+    time_column("previous_secret_expire_time", nullable=True),
+    text_column("signature_schemes", None),
+    text_column("headers", None),
+    text_column("secret_headers", None),
     Column("timeout", BigInteger, nullable=False),
     Column("max_in_flight", Integer, nullable=False),
-    _text("events", None),
-    _text("display_name"),
-    _small("active", None),
-    _small("paused", None),
-    _text("pause_reason"),
+    text_column("events", None),
+    text_column("display_name"),
+    small_column("active", None),
+    small_column("paused", None),
+    text_column("pause_reason"),
     Column("disable_reason", SmallInteger),
-    _text("retry_policy", None),
-    _text("annotations", None),
-    _text("creator"),
-    _time("create_time"),
-    _time("update_time"),
+    text_column("retry_policy", None),
+    text_column("annotations", None),
+    text_column("creator"),
+    time_column("create_time"),
+    time_column("update_time"),
     Column("max_requests_per_minute", Integer, nullable=False, server_default=text("0")),
     # What the lane's owner keeps beside the subscription, without a version of its own: how badly
     # the receiver fails (domain.breaker), and until when nothing is sent to it for that (EC9).
-    _small("failing"),
+    small_column("failing"),
     Column("breaker_time", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "id"),
     Index("subscriptions_by_version", "version"),
@@ -168,8 +147,8 @@ subscription_patterns = Table(
     "subscription_patterns",
     metadata,
     Column("subscription", BigInteger, nullable=False),
-    _text("pattern", None),
-    _text("tenant", None),
+    text_column("pattern", None),
+    text_column("tenant", None),
     PrimaryKeyConstraint("subscription", "pattern"),
     Index("subscription_patterns_by_pattern", "tenant", "pattern"),
 )
@@ -182,23 +161,23 @@ engine_numbers = Sequence("engine_numbers", metadata=metadata)
 events = Table(
     "events",
     metadata,
-    Column("seq", _KEY, primary_key=True, autoincrement=False),
-    _text("tenant", None),
-    _text("id", None),
-    _text("event_type", None),
+    Column("seq", KEY, primary_key=True, autoincrement=False),
+    text_column("tenant", None),
+    text_column("id", None),
+    text_column("event_type", None),
     Column("payload", LargeBinary, nullable=False),
-    _small("is_json", None),
-    _text("content_type", None),
-    _text("source"),
-    _text("subject"),
-    _time("occur_time", nullable=True),
-    _text("attributes", None),
-    _text("data_schema"),
-    _text("publisher"),
-    _text("traceparent"),
+    small_column("is_json", None),
+    text_column("content_type", None),
+    text_column("source"),
+    text_column("subject"),
+    time_column("occur_time", nullable=True),
+    text_column("attributes", None),
+    text_column("data_schema"),
+    text_column("publisher"),
+    text_column("traceparent"),
     Column("content_hash", LargeBinary, nullable=False),
     Column("matched_count", BigInteger, nullable=False),
-    _time("create_time"),
+    time_column("create_time"),
     UniqueConstraint("tenant", "id"),
 )
 
@@ -207,16 +186,16 @@ events = Table(
 event_purges = Table(
     "event_purges",
     metadata,
-    Column("event_seq", _KEY, primary_key=True, autoincrement=False),
+    Column("event_seq", KEY, primary_key=True, autoincrement=False),
 )
 
 # The targets of an event beyond the first, 4 bytes each, and how many have their row (EA6).
 fanouts = Table(
     "fanouts",
     metadata,
-    Column("event_seq", _KEY, primary_key=True, autoincrement=False),
-    _text("tenant", None),
-    _small("trigger", None),
+    Column("event_seq", KEY, primary_key=True, autoincrement=False),
+    text_column("tenant", None),
+    small_column("trigger", None),
     Column("numbers", LargeBinary, nullable=False),
     Column("position", Integer, nullable=False, server_default=text("0")),
 )
@@ -224,25 +203,25 @@ fanouts = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("seq", _KEY, primary_key=True, autoincrement=False),
+    Column("seq", KEY, primary_key=True, autoincrement=False),
     Column("uid", LargeBinary, nullable=False, unique=True),
-    _text("tenant", None),
-    _small("partition", None),
+    text_column("tenant", None),
+    small_column("partition", None),
     Column("subscription", BigInteger, nullable=False),
     Column("event_seq", BigInteger, nullable=False),
-    _small("trigger", None),
+    small_column("trigger", None),
     # 0 = none. Not NULL, which UNIQUE would not bind (EA7).
     Column("replay", BigInteger, nullable=False, server_default=text("0")),
-    _small("state", 1),
-    _text("reason"),
-    _time("due_time"),
+    small_column("state", 1),
+    text_column("reason"),
+    time_column("due_time"),
     Column("attempt_count", Integer, nullable=False, server_default=text("0")),
     Column("charged_count", Integer, nullable=False, server_default=text("0")),
     Column("retry_requests", Integer, nullable=False, server_default=text("0")),
-    _time("retry_time", nullable=True),
-    _small("final_before"),
-    _time("create_time"),
-    _time("complete_time", nullable=True),
+    time_column("retry_time", nullable=True),
+    small_column("final_before"),
+    time_column("create_time"),
+    time_column("complete_time", nullable=True),
     UniqueConstraint("event_seq", "subscription", "replay"),
     Index("deliveries_by_subscription", "subscription", "seq"),
     Index(
@@ -263,20 +242,20 @@ attempts = Table(
     Column("delivery_seq", BigInteger, nullable=False),
     Column("number", Integer, nullable=False),
     Column("token", LargeBinary, nullable=False, unique=True),
-    _small("outcome", None),
-    _small("late"),
-    _time("start_time"),
+    small_column("outcome", None),
+    small_column("late"),
+    time_column("start_time"),
     Column("latency", BigInteger, nullable=False),
-    _text("url", None),
+    text_column("url", None),
     Column("status_code", Integer, nullable=False),
-    _text("error_message"),
-    _text("remote_ip_address"),
-    _text("request_headers", None),
-    _text("response_headers", None),
+    text_column("error_message"),
+    text_column("remote_ip_address"),
+    text_column("request_headers", None),
+    text_column("response_headers", None),
     Column("response_body", LargeBinary, nullable=False),
-    _small("response_body_truncated"),
+    small_column("response_body_truncated"),
     Column("retry_after", BigInteger),
-    _text("relay"),
+    text_column("relay"),
     UniqueConstraint("delivery_seq", "number"),
 )
 
@@ -284,7 +263,7 @@ partitions = Table(
     "partitions",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    _text("owner"),
+    text_column("owner"),
     Column("epoch", BigInteger, nullable=False),
 )
 
@@ -293,8 +272,8 @@ partitions = Table(
 failures = Table(
     "failures",
     metadata,
-    Column("subscription", _KEY, primary_key=True, autoincrement=False),
-    _time("since"),
+    Column("subscription", KEY, primary_key=True, autoincrement=False),
+    time_column("since"),
     Column("exhausted_count", Integer, nullable=False),
 )
 
@@ -307,8 +286,8 @@ engines = Table(
     Column("number", Integer, nullable=False, unique=True),
     Column("beat", BigInteger, nullable=False),
     Column("slots", Integer, nullable=False),
-    _small("transient", None),
+    small_column("transient", None),
     Column("in_flight", Integer, nullable=False),
-    _time("beat_time"),
+    time_column("beat_time"),
     postgresql_with=VACUUMED_OFTEN,
 )
