@@ -25,11 +25,10 @@ from webhooks_server.ops import (
 from webhooks_server.ops.welcome import next_steps
 from webhooks_server.ports import Clock, Stores, Telemetry
 from webhooks_server.relay.http import open_relay
-from webhooks_server.relay_settings import RelaySettings
 from webhooks_server.rpc.client.remote_relay import run_remote_relay
 from webhooks_server.rpc.server import RunningServer, ServerInfo, open_server
 from webhooks_server.services import build_services
-from webhooks_server.settings import Settings
+from webhooks_server.settings import RelaySettings, Settings
 from webhooks_server.storage.sql import open_sqlite
 
 FILES_BESIDE_REQUESTS = 256

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from webhooks_server.relay_settings import RelaySettings
-from webhooks_server.settings import ClientSettings, Settings
+from webhooks_server.settings import ClientSettings, RelaySettings, Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 ROW = re.compile(r"^\| `(WEBHOOKS_[A-Z_]+)` \| `([^`]*)` \|", re.MULTILINE)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 from pydantic import SecretStr
 
-from webhooks_server.relay_settings import RelaySettings
-from webhooks_server.settings import ClientSettings, Settings
+from webhooks_server.settings import ClientSettings, RelaySettings, Settings
 
 if TYPE_CHECKING:
     from webhooks_server.storage.postgres import PostgresConfig

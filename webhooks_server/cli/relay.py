@@ -4,7 +4,7 @@ import gc
 
 from webhooks_server.cli.failures import Misuse
 from webhooks_server.cli.options import RelayOptions
-from webhooks_server.relay_settings import RelaySettings
+from webhooks_server.settings import RelaySettings
 
 
 def relay(*, settings: RelayOptions = None) -> int:

@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field
 
 from webhooks_server.domain.addresses import split_address
 from webhooks_server.domain.ids import is_lower_id
-from webhooks_server.settings import DEFAULT_ADDRESS, KEPT_HEADER_BYTES, ClientSettings
+from webhooks_server.settings.client import ClientSettings
+from webhooks_server.settings.kinds import DEFAULT_ADDRESS, KEPT_HEADER_BYTES
 
 if TYPE_CHECKING:
     from webhooks_server.relay.http import RelayConfig
