@@ -178,7 +178,8 @@ class Tenure:
         if epochs:
             self._lanes.gain(epochs)
             self._finding.ask(epochs)
-            self._telemetry.fact("partitions.taken", count=len(epochs), partitions=self._owned)
+            if not self._session.is_exclusive:
+                self._telemetry.fact("partitions.taken", count=len(epochs), partitions=self._owned)
 
     def _lose(self, partitions: Collection[int]) -> None:
         if partitions:
