@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
+# Tests wait more than they compute: three at a time keep two cores busy.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 SETUP := .venv/.complete
 GENERATE := .venv-generate/.complete
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -16,7 +18,7 @@ PROTOS := $(sort $(wildcard proto/webhooks/v1/*.proto))
 SERVICES := $(filter %_service.proto,$(PROTOS))
 CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test check lint types generate generate-check bench fmt lock
+.PHONY: help setup run test test-long check lint types generate generate-check bench fmt lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -26,12 +28,15 @@ setup: $(SETUP) ## Make .venv from the hash-locked requirements
 run: $(SETUP) ## Start a server with the default settings
 	@exec $(BIN)/webhooks-server serve
 
-test: $(SETUP) ## Run the tests, two at a time
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+test: $(SETUP) ## Run the tests, but for the long ones
+	$(PYTEST) -m "not long"
+
+test-long: $(SETUP) ## Run the long tests: crowds, crashes, an older PostgreSQL
+	$(PYTEST) -m long
 
 check: $(SETUP) $(GENERATE) ## Run everything that must hold before a change lands
 	@failed=; \
-	for step in lint types generate-check test; do \
+	for step in lint types generate-check test test-long; do \
 		printf '\n== %s ==\n' "$$step"; \
 		$(MAKE) "$$step" || failed="$$failed $$step"; \
 	done; \

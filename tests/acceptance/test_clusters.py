@@ -18,6 +18,8 @@ from webhooks_server.engine.discovery import Discovery
 from webhooks_server.storage.postgres.pool import Pool
 from webhooks_server.storage.postgres.session import Session
 
+pytestmark = pytest.mark.long
+
 CALM = 0.4
 
 

@@ -12,6 +12,8 @@ from tests.harness.signed import see_signed, subscribe_at
 from tests.harness.waiting import until_async
 from webhooks_server.domain.bounds import MAX_PAYLOAD_BYTES
 
+pytestmark = pytest.mark.long
+
 COUNT = 10_000
 WITHIN = 40.0
 # Each of these stands in some hundred of the documents.

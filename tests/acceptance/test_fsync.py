@@ -9,6 +9,7 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection
 
 from tests.harness.command_line import finish, line_with, send_signal, serving, start
@@ -53,6 +54,7 @@ async def publish_until_it_fails(address: str, publisher: int, answered: set[str
             answered.add(draft.event_id)
 
 
+@pytest.mark.long
 async def test_what_a_killed_server_answered_is_delivered_by_the_next(
     tmp_path: Path, receiver: Receiver
 ) -> None:

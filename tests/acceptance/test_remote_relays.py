@@ -26,6 +26,8 @@ from webhooks.v1.admin_service_pb2_grpc import AdminServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 
+pytestmark = pytest.mark.long
+
 SECRET = "whsec_" + "c2VjcmV0" * 4
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.postgres_database import STORAGES, PostgresDatabase
+from tests.harness.postgres_database import PARAMETERS, PostgresDatabase
 from tests.harness.postgres_fixtures import Databases, database, postgres_url, standing_database
 from tests.harness.shelf import Shelf, StandingClock
 from tests.harness.world import Faults
@@ -19,7 +19,7 @@ from webhooks_server.storage.sql import SqliteConfig, open_sqlite
 __all__ = ["database", "postgres_url", "shelf", "sqlite", "standing_database"]
 
 
-@pytest.fixture(params=["memory", "sqlite", *STORAGES])
+@pytest.fixture(params=["memory", "sqlite", *PARAMETERS])
 async def shelf(
     request: pytest.FixtureRequest,
     tmp_path: Path,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.postgres_database import STORAGES
+from tests.harness.postgres_database import PARAMETERS, STORAGES
 from tests.harness.postgres_fixtures import Databases
 from tests.harness.shelf import Shelf, StandingClock
 from tests.harness.world import Faults
@@ -44,7 +44,7 @@ async def crowded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[
         return data, await many(Shelf(opened.stores, clock, index), CROWD)
 
 
-@pytest.fixture(params=["memory", "sqlite", *STORAGES])
+@pytest.fixture(params=["memory", "sqlite", *PARAMETERS])
 async def crowd(
     request: pytest.FixtureRequest,
     tmp_path: Path,

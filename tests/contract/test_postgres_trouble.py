@@ -19,6 +19,8 @@ from webhooks_server.ops import SystemClock
 from webhooks_server.storage.postgres import open_postgres
 from webhooks_server.storage.sql.schema import events
 
+pytestmark = pytest.mark.long
+
 SLOW_COMMIT = """
 CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;

@@ -73,6 +73,7 @@ async def see_recorded(stores: Stores, event: Event) -> None:
 
 
 @pytest.mark.parametrize("lines", [1, 40, 400])
+@pytest.mark.long
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, lines: int) -> None:
     answered = write_until_killed(tmp_path, "first", lines)
     answered += write_until_killed(tmp_path, "second", lines)

@@ -27,6 +27,8 @@ from webhooks_server.domain.times import HOUR, Micros
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite, readers
 from webhooks_server.storage.sql.connection import driver_of
 
+pytestmark = pytest.mark.long
+
 FEW, MANY = 3_500, 350_000
 """Events; with deliveries and attempts together about three times as many rows."""
 SUB = SubscriptionId("sub-7")

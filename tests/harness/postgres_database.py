@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 
 from tests.harness.postgres_server import FOLDERS, running_server
 from tests.harness.shelf import StandingClock
@@ -24,6 +25,8 @@ Result = TypeVar("Result")
 GIVEN_SERVER = os.environ.get("TEST_POSTGRES_DSN", "")
 NEWEST = max(FOLDERS)
 STORAGES = ["postgres"] if GIVEN_SERVER else [f"postgres-{version}" for version in FOLDERS]
+# The newest is tested each time, the older ones where all is.
+PARAMETERS = [*(pytest.param(one, marks=pytest.mark.long) for one in STORAGES[:-1]), STORAGES[-1]]
 """The names of the PostgreSQL storages that the contract suite runs over."""
 
 # Found before the one of PostgreSQL itself, because pg_catalog comes last in the search path.

@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.harness.command_line import listening, run, serving
 from tests.harness.postgres_database import PostgresDatabase
+
+pytestmark = pytest.mark.long
 
 
 async def test_a_server_on_postgresql_delivers_and_is_audited(

@@ -250,6 +250,7 @@ def read_all(terminal: int) -> str:
     return shown.decode()
 
 
+@pytest.mark.long
 async def test_a_server_that_restarts_meanwhile_gets_every_event_once(
     tmp_path: Path, receiver: Receiver
 ) -> None:

@@ -98,6 +98,7 @@ async def test_lines_from_a_pipe_go_out_while_it_stays_open(server: Serving) -> 
     assert (await finish(process)).json == {"accepted": 3, "duplicate": 0, "refused": 0}
 
 
+@pytest.mark.long
 async def test_a_server_that_is_killed_meanwhile_has_every_event_once(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     where = ("serve", "--listen", address, "--data-dir", str(tmp_path), "--log-format", "json")

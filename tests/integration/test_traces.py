@@ -31,6 +31,8 @@ from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 from webhooks_server.ops.traces import Traces
 from webhooks_server.ports import Span
 
+pytestmark = pytest.mark.long
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
 UNSAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"

@@ -194,6 +194,7 @@ async def test_a_client_that_is_closed_meanwhile_says_so(
         await client.stream(events(3))
 
 
+@pytest.mark.long
 async def test_a_server_that_is_killed_loses_and_doubles_nothing(
     tmp_path: Path, connect: Connect, request: pytest.FixtureRequest
 ) -> None:
