@@ -60,7 +60,7 @@ async def test_a_pass_asks_again_only_for_what_it_covers(world: World, receiver:
     lanes = Moody(world.stores.lanes)
     world.stores = replace(world.stores, lanes=cast("LaneStore", lanes))
     async with world.engine(backstop_interval=60.0) as engine:
-        await until(lambda: lanes.count("find") == 256)
+        await until(lambda: sum(len(partitions) for partitions in lanes.asked("find")) == 256)
         await world.publish(None)
         lanes.calls.clear()
         result = await engine.notify(None)
