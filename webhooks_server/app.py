@@ -172,8 +172,8 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
         storage.announce(server.address)
         if ops.page is not None:
             ops.page.is_ready = server.is_serving
-        # What exists now lives as long as the process: the collector need not look at it again.
-        gc.collect()
+        # What exists now lives as long as the process: the collector need not look at it again. To
+        # collect first would hold up the first calls, for next to nothing.
         gc.freeze()
         page = "" if ops.page is None else ops.page.address
         yield Running(server=server, engine=engine, telemetry=telemetry, page=page, grace=grace)
