@@ -18,6 +18,8 @@ MAX_SUBSCRIPTIONS = 4096
 SUBSCRIPTIONS_PER_LOAD = 256
 # Few, for each may be as large as a payload can be.
 EVENTS_PER_LOAD = 16
+MOST_PER_LOAD = 128
+SMALL_LOAD_BYTES = 512 * 1024
 # What an event costs beside its payload: the object, its texts and its place in the cache.
 EVENT_OVERHEAD = 1024
 
@@ -116,12 +118,14 @@ class Payloads:
         More would push out what is needed earlier; get() reads the rest.
         """
         missing = list(dict.fromkeys(seq for seq in seqs if seq not in self._known))
-        room = self.most // 2
-        for first in range(0, len(missing), EVENTS_PER_LOAD):
-            if room <= 0:
-                break
-            found = await self._load(missing[first : first + EVENTS_PER_LOAD])
-            room -= sum(map(_size, found.values()))
+        room, step = self.most // 2, EVENTS_PER_LOAD
+        while missing and room > 0:
+            wanted, missing = missing[:step], missing[step:]
+            size = sum(map(_size, (await self._load(wanted)).values()))
+            room -= size
+            # Where they are small, a read for each few would cost more than what it reads.
+            is_small = size <= SMALL_LOAD_BYTES
+            step = min(2 * step, MOST_PER_LOAD) if is_small else EVENTS_PER_LOAD
 
     async def _load(self, seqs: Sequence[EventSeq]) -> dict[EventSeq, Event]:
         found = {event.seq: event for event in await self._store.load(seqs)}
