@@ -20,6 +20,7 @@ from webhooks_server.domain.times import Micros
 from webhooks_server.engine import RunningEngine
 from webhooks_server.engine.gates import HostCaps
 from webhooks_server.relay import connection
+from webhooks_server.relay.guard import Guard
 
 QUICK, SLOW = Micros(150_000), Micros(400_000)
 SOON = RetryPolicy(initial_backoff=Micros(20_000), backoff_multiplier=1.0, max_attempts=90)
@@ -196,10 +197,12 @@ def no_way_out(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     cut = asyncio.Event()
     open_socket = connection._open_socket
 
-    def opened(check: Callable[[str], None], address: aiohttp.AddrInfoType) -> socket.socket:
+    def opened(
+        guard: Guard, check: Callable[[str], None], address: aiohttp.AddrInfoType
+    ) -> socket.socket:
         if cut.is_set():
             raise OSError(errno.ENETUNREACH, "no route")
-        return open_socket(check, address)
+        return open_socket(guard, check, address)
 
     monkeypatch.setattr(connection, "_open_socket", opened)
     return cut

@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from tests.harness.egress import HERE
 from tests.harness.world import Faults
 from webhooks.v1.admin_service_pb2_grpc import AdminServiceStub
 from webhooks.v1.delivery_service_pb2_grpc import DeliveryServiceStub
@@ -18,9 +19,9 @@ from webhooks.v1.event_service_pb2_grpc import EventServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
 from webhooks.v1.relay_service_pb2_grpc import RelayServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
+from webhooks_server.domain.egress import EgressPolicy
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.target_url import UrlPolicy
 from webhooks_server.engine import EngineConfig, RunningEngine, run_engine
 from webhooks_server.ops import SystemClock
 from webhooks_server.ports import Stores
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceAsyncStub
 
 PARENT = "tenants/default"
-POLICY = UrlPolicy(allow_http=True, allow_loopback=True)
+POLICY = HERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ class Served:
 async def open_served(
     data_dir: Path,
     *,
-    url_policy: UrlPolicy = POLICY,
+    egress: EgressPolicy = POLICY,
     front: Callable[[Stores], Stores] = lambda stores: stores,
     telemetry: Faults | None = None,
     sends: bool = True,
@@ -93,7 +94,7 @@ async def open_served(
     async with contextlib.AsyncExitStack() as rooms:
         enter = rooms.enter_async_context
         storage = await enter(open_sqlite(SqliteConfig(data_dir=data_dir), index, clock, telemetry))
-        relay = await enter(open_relay(RelayConfig(), clock))
+        relay = await enter(open_relay(RelayConfig(egress=HERE), clock))
         engine = await enter(
             run_engine(
                 config=engine_config,
@@ -105,9 +106,7 @@ async def open_served(
                 telemetry=telemetry,
             )
         )
-        services_config = ServicesConfig(
-            url_policy=url_policy, max_payload_bytes=config.max_payload_bytes
-        )
+        services_config = ServicesConfig(egress=egress, max_payload_bytes=config.max_payload_bytes)
         services = build_services(
             services_config, front(storage.stores), engine, index, clock, ids, telemetry
         )

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from tests.harness.egress import HERE
 from tests.harness.waiting import until_async
 from webhooks_server.domain.event import Accepted, Event, Publish
 from webhooks_server.domain.ids import DEFAULT_TENANT, IdSource
@@ -50,7 +51,7 @@ class World:
     async def engine(self, **changes: object) -> AsyncIterator[RunningEngine]:
         config = replace(self.config, **changes)  # type: ignore[arg-type]
         async with (
-            open_relay(RelayConfig(), self.clock) as relay,
+            open_relay(RelayConfig(egress=HERE), self.clock) as relay,
             run_engine(
                 config=config,
                 stores=self.stores,

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
+from tests.harness.egress import HERE
 from tests.integration.relay_receiver import OK, Answer, never, post, receiving, says, until
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.domain.errors import AddressIsBusy
@@ -24,7 +25,7 @@ SLACK = 64 * 1024
 
 @pytest_asyncio.fixture
 async def relay() -> AsyncIterator[Relay]:
-    async with open_relay(RelayConfig(), SystemClock()) as opened:
+    async with open_relay(RelayConfig(egress=HERE), SystemClock()) as opened:
         yield opened
 
 
@@ -92,7 +93,7 @@ async def black_hole() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize(("connect", "deadline"), [(0.3, 5.0), (5.0, 0.3)])
 async def test_no_connection_in_time_is_a_connect_timeout(connect: float, deadline: float) -> None:
-    config = RelayConfig(connect_timeout=connect)
+    config = RelayConfig(egress=HERE, connect_timeout=connect)
     async with open_relay(config, SystemClock()) as relay, black_hole() as url:
         result = await relay.send(post(url, timeout=deadline))
     assert result.outcome is Outcome.TIMEOUT
@@ -132,7 +133,7 @@ async def test_endless_body_is_cut_and_the_connection_closed(status: int, kept: 
             await writer.drain()
             sent += 1024
 
-    config = RelayConfig(kept_body_bytes=kept)
+    config = RelayConfig(egress=HERE, kept_body_bytes=kept)
     async with open_relay(config, SystemClock()) as relay, receiving(answer) as receiver:
         result = await relay.send(receiver.request())
         await until(lambda: receiver.closed_by_sender == 1)
@@ -154,7 +155,7 @@ async def test_endless_body_is_cut_and_the_connection_closed(status: int, kept: 
 )
 async def test_what_is_kept_of_a_body(size: int, kept: int, *, truncated: bool) -> None:
     raw = f"HTTP/1.1 500 R\r\nContent-Length: {size}\r\n\r\n".encode() + b"y" * size
-    config = RelayConfig(kept_body_bytes=kept)
+    config = RelayConfig(egress=HERE, kept_body_bytes=kept)
     async with open_relay(config, SystemClock()) as relay, receiving(says(raw)) as receiver:
         result = await relay.send(receiver.request())
         await relay.send(receiver.request())
@@ -173,7 +174,7 @@ async def test_body_is_kept_as_it_came(relay: Relay) -> None:
 async def test_headers_are_kept_up_to_the_cap_and_the_location_always() -> None:
     lines = [*(f"X-{number:03}: {'v' * 95}" for number in range(100)), "Location: /a"]
     raw = "HTTP/1.1 302 R\r\n" + "".join(f"{line}\r\n" for line in lines) + "\r\n"
-    config = RelayConfig(kept_header_bytes=1000)
+    config = RelayConfig(egress=HERE, kept_header_bytes=1000)
     async with (
         open_relay(config, SystemClock()) as relay,
         receiving(says(raw.encode())) as receiver,
@@ -201,7 +202,7 @@ async def test_no_more_requests_at_once_than_configured() -> None:
         running -= 1
         writer.write(OK)
 
-    config = RelayConfig(concurrency=3)
+    config = RelayConfig(egress=HERE, concurrency=3)
     async with open_relay(config, SystemClock()) as relay, receiving(answer) as receiver:
         sends = (relay.send(receiver.request(timeout=0.15)) for _ in range(12))
         results = await asyncio.gather(*sends)
@@ -233,7 +234,7 @@ async def test_cancelled_send_closes_its_connection(relay: Relay, answer: Answer
 
 async def test_closing_the_relay_closes_idle_connections() -> None:
     async with receiving(says(OK)) as receiver:
-        async with open_relay(RelayConfig(), SystemClock()) as relay:
+        async with open_relay(RelayConfig(egress=HERE), SystemClock()) as relay:
             await relay.send(receiver.request())
         await until(lambda: receiver.closed_by_sender == 1)
 
@@ -241,7 +242,7 @@ async def test_closing_the_relay_closes_idle_connections() -> None:
 @pytest.mark.parametrize("keep_alive", [True, False])
 async def test_an_address_gets_no_more_requests_at_once_than_it_may(keep_alive: bool) -> None:
     """EC10: whatever host names lead to it; nothing was sent, so it is no attempt."""
-    config = RelayConfig(address_in_flight=2)
+    config = RelayConfig(egress=HERE, address_in_flight=2)
     async with open_relay(config, SystemClock()) as bounded, receiving(never) as hanging:
         if keep_alive:
             async with receiving(says(OK)) as other:
@@ -258,7 +259,7 @@ async def test_an_address_gets_no_more_requests_at_once_than_it_may(keep_alive: 
 
 
 async def test_an_address_gets_no_more_requests_a_second_than_it_may() -> None:
-    config = RelayConfig(address_requests_per_second=5)
+    config = RelayConfig(egress=HERE, address_requests_per_second=5)
     async with open_relay(config, SystemClock()) as bounded, receiving(says(OK)) as receiver:
         for _ in range(5):
             await bounded.send(receiver.request())

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.harness.egress import HERE
 from tests.integration.relay_receiver import OK, Answer, post, receiving, says
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.domain.times import DAY, SECOND
@@ -19,7 +20,7 @@ from webhooks_server.relay import RelayConfig, open_relay
 
 @pytest_asyncio.fixture
 async def relay() -> AsyncIterator[Relay]:
-    async with open_relay(RelayConfig(), SystemClock()) as opened:
+    async with open_relay(RelayConfig(egress=HERE), SystemClock()) as opened:
         yield opened
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.harness.egress import HERE
 from tests.integration.relay_receiver import HEADERS, OK, post, receiving, says
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.ops import SystemClock
@@ -16,7 +17,7 @@ from webhooks_server.relay import RelayConfig, open_relay
 
 @pytest_asyncio.fixture
 async def relay() -> AsyncIterator[Relay]:
-    async with open_relay(RelayConfig(), SystemClock()) as opened:
+    async with open_relay(RelayConfig(egress=HERE), SystemClock()) as opened:
         yield opened
 
 
@@ -137,7 +138,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
     async with receiving(says(OK)) as proxy, receiving(says(OK)) as receiver:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url(""))
-        async with open_relay(RelayConfig(), SystemClock()) as relay:
+        async with open_relay(RelayConfig(egress=HERE), SystemClock()) as relay:
             assert (await relay.send(receiver.request())).outcome is Outcome.SUCCEEDED
     assert (proxy.connections, receiver.connections) == (0, 1)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.harness.egress import HERE
 from tests.integration.relay_receiver import OK, post, receiving, says
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.ops import SystemClock
@@ -23,7 +24,7 @@ ALIVE, UNKNOWN, BROKEN, EMPTY, SILENT = ("alive", "unknown", "broken", "empty", 
 
 @pytest_asyncio.fixture
 async def relay() -> AsyncIterator[Relay]:
-    config = RelayConfig(connect_timeout=0.4, ca_file=CERTIFICATES / "ca.pem")
+    config = RelayConfig(egress=HERE, connect_timeout=0.4, ca_file=CERTIFICATES / "ca.pem")
     async with open_relay(config, SystemClock()) as opened:
         yield opened
 
@@ -60,7 +61,7 @@ async def test_bad_certificate_is_a_tls_error(relay: Relay, name: str, problem: 
 
 async def test_issuer_that_nobody_knows_is_a_tls_error() -> None:
     async with (
-        open_relay(RelayConfig(), SystemClock()) as relay,
+        open_relay(RelayConfig(egress=HERE), SystemClock()) as relay,
         receiving(says(OK), tls=tls("localhost")) as receiver,
     ):
         result = await relay.send(post(receiver.url(scheme="https")))
@@ -145,7 +146,7 @@ async def relay_with_names() -> AsyncIterator[Relay]:
     )
     names.transport = transport
     address, port = transport.get_extra_info("sockname")
-    config = RelayConfig(nameservers=(f"{address}:{port}",))
+    config = RelayConfig(egress=HERE, nameservers=(f"{address}:{port}",))
     try:
         async with open_relay(config, SystemClock()) as relay:
             yield relay
@@ -161,7 +162,7 @@ async def test_name_is_resolved_and_sent_along() -> None:
 
 
 async def test_a_name_server_that_cannot_be_reached_is_our_fault() -> None:
-    config = RelayConfig(nameservers=("127.0.0.1:1",))
+    config = RelayConfig(egress=HERE, nameservers=("127.0.0.1:1",))
     async with open_relay(config, SystemClock()) as relay:
         result = await relay.send(post("http://alive.example.com/", timeout=10))
     assert result.error_message == "dns_error: the name server cannot be reached"

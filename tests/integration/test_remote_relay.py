@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.attached import attached, succeeded
+from tests.harness.egress import HERE
 from tests.harness.receiver import Receiver
 from tests.harness.requests import publish, subscribe
 from tests.harness.served import Served, open_served
@@ -37,7 +38,7 @@ async def remote(server: str, slots: int = 8) -> AsyncIterator[Faults]:
     """Run a relay for the length of the block; it must end within a second."""
     clock, told, stop = SystemClock(), Faults(), asyncio.Event()
     config = RemoteRelayConfig(server=server, relay="near-by", slots=slots, stop_grace=5.0)
-    async with open_relay(RelayConfig(), clock) as sender:
+    async with open_relay(RelayConfig(egress=HERE), clock) as sender:
         running = asyncio.create_task(run_remote_relay(config, sender, clock, told, stop))
         try:
             yield told
@@ -153,6 +154,6 @@ async def test_another_process_of_the_store_takes_a_report(tmp_path: Path) -> No
 async def test_a_relay_that_the_server_refuses_ends(served: Served) -> None:
     clock, told = SystemClock(), Faults()
     config = RemoteRelayConfig(server=served.address, relay="Not A Name")
-    async with open_relay(RelayConfig(), clock) as sender:
+    async with open_relay(RelayConfig(egress=HERE), clock) as sender:
         with pytest.raises(InvalidArgument, match=r"open\.relay"):
             await run_remote_relay(config, sender, clock, told, asyncio.Event())

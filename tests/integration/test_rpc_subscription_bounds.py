@@ -14,7 +14,7 @@ from tests.harness.subscription_edges import DAY, EDGES, span
 from webhooks.v1 import admin_service_pb2
 from webhooks.v1 import subscription_pb2 as pb
 from webhooks.v1 import subscription_service_pb2 as service_pb
-from webhooks_server.domain.target_url import UrlPolicy
+from webhooks_server.domain.egress import EgressPolicy
 
 Config = pb.SubscriptionConfig
 
@@ -196,8 +196,8 @@ async def test_a_url_that_is_not_allowed_is_refused(shared: Served, url: str) ->
 
 
 async def test_which_urls_are_allowed_is_a_setting(tmp_path: Path) -> None:
-    policy = UrlPolicy(allow_http=False, allow_loopback=False)
-    async with open_served(tmp_path, url_policy=policy) as served:
+    policy = EgressPolicy(allow_http=False, allow_loopback=False)
+    async with open_served(tmp_path, egress=policy) as served:
         await subscribe(served, "https://a.example/hook")
         for url in ("http://a.example/hook", "https://localhost/hook", "https://127.0.0.1:1/"):
             refusal = await refused(served.subscriptions.CreateSubscription(create(url)))

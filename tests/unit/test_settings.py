@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
+from webhooks_server.domain.egress import EgressPolicy
 from webhooks_server.domain.errors import InvalidSettings
-from webhooks_server.domain.target_url import UrlPolicy
 from webhooks_server.services.pings import MAX_PINGS
 from webhooks_server.settings import ClientSettings, Settings
 
@@ -118,24 +118,24 @@ def test_all_bad_values_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("options", "policy"),
     [
-        ({}, UrlPolicy(allow_http=True, allow_loopback=True)),
-        ({"listen": "[::1]:0"}, UrlPolicy(allow_http=True, allow_loopback=True)),
-        ({"listen": "localhost:1"}, UrlPolicy(allow_http=True, allow_loopback=True)),
-        ({"profile": "production"}, UrlPolicy(allow_http=False, allow_loopback=False)),
+        ({}, EgressPolicy(allow_http=True, allow_loopback=True)),
+        ({"listen": "[::1]:0"}, EgressPolicy(allow_http=True, allow_loopback=True)),
+        ({"listen": "localhost:1"}, EgressPolicy(allow_http=True, allow_loopback=True)),
+        ({"profile": "production"}, EgressPolicy(allow_http=False, allow_loopback=False)),
         (
             {"profile": "production", "egress_allow_http": True},
-            UrlPolicy(allow_http=True, allow_loopback=False),
+            EgressPolicy(allow_http=True, allow_loopback=False),
         ),
         (
             {"listen": BEYOND, "plaintext": True},
-            UrlPolicy(allow_http=False, allow_loopback=False),
+            EgressPolicy(allow_http=False, allow_loopback=False),
         ),
     ],
 )
 def test_the_profile_decides_what_subscriptions_may_target(
-    options: dict[str, object], policy: UrlPolicy
+    options: dict[str, object], policy: EgressPolicy
 ) -> None:
-    assert given(**options).url_policy == policy
+    assert given(**options).egress_policy == policy
 
 
 @pytest.mark.parametrize("listen", [BEYOND, "[::]:50051", "10.0.0.1:1", "hooks.example.com:1"])
@@ -211,7 +211,7 @@ def test_each_component_gets_its_configuration() -> None:
     engine = settings.engine_config("engine-1")
     assert (engine.engine, engine.slots, engine.stop_grace) == ("engine-1", 3, 6.0)
     services = settings.services_config()
-    assert (services.max_payload_bytes, services.url_policy.allow_http) == (8, True)
+    assert (services.max_payload_bytes, services.egress.allow_http) == (8, True)
     server = settings.server_config()
     assert (server.listen, server.reflection) == ("127.0.0.1:0", False)
     assert (server.max_concurrent_calls, server.max_payload_bytes) == (7, 8)

@@ -19,6 +19,7 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from webhooks_server.relay.exchange import CURRENT, Stage
+from webhooks_server.relay.guard import Guard
 
 KEEP_ALIVE_SECONDS: Final = 1.5
 """Less than servers commonly keep an idle connection (2 to 5 s): one that the receiver is just
@@ -126,6 +127,7 @@ class WatchedConnector(aiohttp.TCPConnector):
         self,
         resolver: AbstractResolver,
         tls: ssl.SSLContext | None,
+        guard: Guard,
         check_address: Callable[[str], None],
     ) -> None:
         super().__init__(
@@ -139,7 +141,7 @@ class WatchedConnector(aiohttp.TCPConnector):
             limit=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             enable_cleanup_closed=NEEDS_CLEANUP_CLOSED,
-            socket_factory=functools.partial(_open_socket, check_address),
+            socket_factory=functools.partial(_open_socket, guard, check_address),
         )
         self._factory = functools.partial(_connected, loop=self._loop)
 
@@ -159,10 +161,12 @@ def _connected(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
 
 
 def _open_socket(
-    check_address: Callable[[str], None], address: aiohttp.AddrInfoType
+    guard: Guard, check_address: Callable[[str], None], address: aiohttp.AddrInfoType
 ) -> socket.socket:
     family, kind, protocol, _, target = address
-    check_address(str(target[0]))
+    host = str(target[0])
+    guard.check_socket(host, int(target[1]))
+    check_address(host)
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     return opened

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from webhooks_server.domain.egress import PUBLIC, EgressPolicy
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.retry_after import parse_retry_after
 from webhooks_server.domain.times import Instant, Micros, seconds
@@ -20,12 +21,20 @@ from webhooks_server.relay.answer import keep_body, keep_head
 from webhooks_server.relay.connection import WatchedConnector, protocol_of
 from webhooks_server.relay.deadlines import Deadlines
 from webhooks_server.relay.exchange import CURRENT, Exchange, Stage
+from webhooks_server.relay.guard import BlockedAddressError, Guard
 from webhooks_server.relay.outcomes import judge_error, judge_status
-from webhooks_server.relay.resolver import BoundedResolver
+from webhooks_server.relay.resolver import GuardedResolver
 from webhooks_server.relay.target import UnsendableError, aim, request_head
 
 _KNOWN_TARGETS = 1024
-_FAILURES = (TimeoutError, OSError, aiohttp.ClientError, HttpProcessingError, UnsendableError)
+_FAILURES = (
+    TimeoutError,
+    OSError,
+    aiohttp.ClientError,
+    HttpProcessingError,
+    UnsendableError,
+    BlockedAddressError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +43,12 @@ class RelayConfig:
 
     The time is in seconds. `nameservers` (`address` or `address:port`) are asked, and authorities
     in `ca_file` (PEM) are trusted, in the place of the system's. The bounds of each address are
-    none where they are 0.
+    none where they are 0. Requests go where the `egress` policy lets them, which is public
+    addresses unless it says otherwise, and never to the server's `own` listeners.
     """
 
+    egress: EgressPolicy = PUBLIC
+    own: tuple[tuple[str, int], ...] = ()
     concurrency: int = 256
     kept_body_bytes: int = 16 * 1024
     kept_header_bytes: int = 8 * 1024
@@ -50,12 +62,13 @@ class RelayConfig:
 @asynccontextmanager
 async def open_relay(config: RelayConfig, clock: Clock) -> AsyncIterator[Relay]:
     """Open the relay; at the end its connections are closed."""
-    resolver = BoundedResolver(config.nameservers)
+    guard = Guard(config.egress, config.own)
+    resolver = GuardedResolver(config.nameservers, guard, clock.monotonic)
     try:
         addresses = Addresses(
             config.address_in_flight, config.address_requests_per_second, clock.monotonic
         )
-        connector = WatchedConnector(resolver, _tls(config), addresses.check)
+        connector = WatchedConnector(resolver, _tls(config), guard, addresses.check)
         async with connector:
             yield HttpRelay(config, connector, addresses, clock)
     finally:

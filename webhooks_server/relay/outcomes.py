@@ -14,6 +14,7 @@ import pycares
 
 from webhooks_server.domain.delivery import Outcome
 from webhooks_server.relay.exchange import Stage
+from webhooks_server.relay.guard import BlockedAddressError
 from webhooks_server.relay.target import UnsendableError
 
 _THROTTLES = frozenset({408, 425, 429, 502, 503, 504})
@@ -65,6 +66,9 @@ _BROKEN = Verdict(
 _OWN_LIMIT_REACHED = Verdict(
     Outcome.CONNECTION_ERROR, "local_error: this relay could not open a connection", is_ours=True
 )
+_UNSENDABLE = Verdict(Outcome.INTERNAL, "internal: this request cannot be sent")
+# The same words whatever the address is: they must not map our network for anybody.
+_BLOCKED = Verdict(Outcome.BLOCKED_ADDRESS, "blocked_address: requests may not go to this address")
 
 
 def judge_status(status: int) -> Verdict:
@@ -87,20 +91,26 @@ def judge_error(error: Exception, stage: Stage) -> Verdict:
     match error:
         case TimeoutError():
             return Verdict(*_TIMEOUTS[stage], may_be_ours=stage is Stage.RESOLVING)
-        case aiohttp.ClientConnectorDNSError():
-            return _judge_name_error(error)
-        case aiohttp.ClientConnectorError() if stage is Stage.TLS:
-            return Verdict(Outcome.TLS_ERROR, f"tls_error: {_tls_problem(error)}")
         case aiohttp.ClientConnectorError():
-            return _judge_connect_error(error.os_error)
+            return _judge_connector_error(error, stage)
         case aiohttp.ClientConnectionError() if isinstance(error.__cause__, ssl.SSLError):
             return Verdict(Outcome.TLS_ERROR, "tls_error: the TLS session broke before an answer")
+        case BlockedAddressError():
+            return _BLOCKED
         case UnsendableError() | aiohttp.InvalidURL():
-            return Verdict(Outcome.INTERNAL, "internal: this request cannot be sent")
+            return _UNSENDABLE
         case aiohttp.ClientConnectionError() | OSError():
             return _BROKEN if not _is_own_limit(error) else _OWN_LIMIT_REACHED
         case _:
             return Verdict(Outcome.PROTOCOL_ERROR, "protocol_error: the answer is not valid HTTP")
+
+
+def _judge_connector_error(error: aiohttp.ClientConnectorError, stage: Stage) -> Verdict:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return _judge_name_error(error)
+    if stage is Stage.TLS:
+        return Verdict(Outcome.TLS_ERROR, f"tls_error: {_tls_problem(error)}")
+    return _judge_connect_error(error.os_error)
 
 
 def _judge_connect_error(error: OSError) -> Verdict:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from webhooks_server.domain.bounds import MAX_PAYLOAD_BYTES
+from webhooks_server.domain.egress import EgressPolicy
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.target_url import UrlPolicy
 from webhooks_server.ports import Clock, Engine, Stores, Telemetry
 from webhooks_server.services.admin import Admin
 from webhooks_server.services.background import Background
@@ -21,7 +21,7 @@ from webhooks_server.services.subscriptions import Subscriptions
 class ServicesConfig:
     """What the use cases allow."""
 
-    url_policy: UrlPolicy
+    egress: EgressPolicy
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
 
 
@@ -112,7 +112,7 @@ def _publishing(config: ServicesConfig, ports: _Ports, background: Background) -
 
 def _subscriptions(config: ServicesConfig, ports: _Ports, pings: Pings) -> Subscriptions:
     return Subscriptions(
-        url_policy=config.url_policy,
+        egress=config.egress,
         subscriptions=ports.stores.subscriptions,
         deliveries=ports.stores.deliveries,
         engine=ports.engine,

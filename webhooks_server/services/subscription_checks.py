@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from webhooks_server.domain import bounds
+from webhooks_server.domain.egress import EgressPolicy
 from webhooks_server.domain.secrets import Secret, signing_secret_problem, standard_key
 from webhooks_server.domain.subscription import SignatureScheme, Subscription, SubscriptionConfig
-from webhooks_server.domain.target_url import UrlPolicy, url_problem
+from webhooks_server.domain.target_url import url_problem
 from webhooks_server.services.violations import Violations
 
 
@@ -22,7 +23,7 @@ def check_subscription(subscription: Subscription, violations: Violations) -> No
     _check_config(subscription.config, violations)
 
 
-def check_url(url: str, policy: UrlPolicy, violations: Violations) -> None:
+def check_url(url: str, policy: EgressPolicy, violations: Violations) -> None:
     """Check the URL that requests go to."""
     has_length = 1 <= len(url) <= bounds.MAX_URL
     reason = "URL_NOT_ALLOWED" if has_length else "INVALID_FIELD"

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass, replace
 
 from webhooks_server.domain.bounds import MAX_REASON, text_problem
+from webhooks_server.domain.egress import EgressPolicy
 from webhooks_server.domain.errors import EtagMismatch, InvalidArgument, NotFound, ResourceExists
 from webhooks_server.domain.filters import Field, Kind, parse_filter
 from webhooks_server.domain.ids import IdSource, SubscriptionId, TenantId
@@ -12,7 +13,6 @@ from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.secrets import new_signing_secret
 from webhooks_server.domain.subscription import State, Subscription
-from webhooks_server.domain.target_url import UrlPolicy
 from webhooks_server.ports import Clock, DeliveryStore, Engine, SubscriptionStore, Telemetry
 from webhooks_server.services.pings import Pings
 from webhooks_server.services.subscription_checks import (
@@ -67,7 +67,7 @@ class Subscriptions:
     def __init__(
         self,
         *,
-        url_policy: UrlPolicy,
+        egress: EgressPolicy,
         subscriptions: SubscriptionStore,
         deliveries: DeliveryStore,
         engine: Engine,
@@ -77,7 +77,7 @@ class Subscriptions:
         telemetry: Telemetry,
     ) -> None:
         """Take the ports, and which URLs are allowed."""
-        self._url_policy = url_policy
+        self._egress = egress
         self._store = subscriptions
         self._deliveries = deliveries
         self._engine = engine
@@ -208,7 +208,7 @@ class Subscriptions:
             secret=draft.secret or new_signing_secret(),
             now=self._clock.wall(),
         )
-        check_url(draft.url, self._url_policy, violations)
+        check_url(draft.url, self._egress, violations)
         check_subscription(subscription, violations)
         violations.raise_any()
         return subscription
@@ -219,7 +219,7 @@ class Subscriptions:
         wanted = merged(current, draft, paths)
         violations = Violations()
         if wanted.config.url != current.config.url:
-            check_url(wanted.config.url, self._url_policy, violations)
+            check_url(wanted.config.url, self._egress, violations)
         check_subscription(wanted, violations)
         violations.raise_any()
         return wanted

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from webhooks_server.domain.addresses import split_address
+from webhooks_server.domain.egress import listed_host_problem, parse_networks
 from webhooks_server.domain.spans import parse_span
 from webhooks_server.domain.times import seconds
 
@@ -37,8 +38,28 @@ def _checked_cap(value: str) -> str:
     return value
 
 
+def _checked_networks(value: str) -> str:
+    parse_networks(listed(value))
+    return value
+
+
+def _checked_hosts(value: str) -> str:
+    for host in listed(value):
+        problem = listed_host_problem(host)
+        if problem is not None:
+            raise ValueError(problem)
+    return value
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """Return the parts of a list with commas, in lower case."""
+    return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+
 Address = Annotated[str, AfterValidator(_checked_address)]
 Cap = Annotated[str, AfterValidator(_checked_cap)]
+Hosts = Annotated[str, AfterValidator(_checked_hosts)]
+Networks = Annotated[str, AfterValidator(_checked_networks)]
 Page = Annotated[str, AfterValidator(_checked_page)]
 Span = Annotated[str, AfterValidator(_checked_span)]
 

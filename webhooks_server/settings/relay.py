@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from webhooks_server.domain.addresses import split_address
+from webhooks_server.domain.addresses import is_loopback, split_address
 from webhooks_server.domain.ids import is_lower_id
 from webhooks_server.settings.client import ClientSettings
+from webhooks_server.settings.egress import EgressValues
 from webhooks_server.settings.kinds import DEFAULT_ADDRESS, KEPT_HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _checked_name(value: str) -> str:
     return value
 
 
-class RelaySettings(ClientSettings):
+class RelaySettings(EgressValues, ClientSettings):
     """What such a relay needs; those that it shares with a server have the same names there."""
 
     server: Annotated[str, AfterValidator(_checked_server)] = Field(
@@ -63,6 +64,13 @@ class RelaySettings(ClientSettings):
     )
 
     @property
+    def is_development(self) -> bool:
+        """Whether the profile in force is development; auto: where the server is on loopback."""
+        if self.profile == "auto":
+            return is_loopback(self.server)
+        return self.profile == "development"
+
+    @property
     def logs_json(self) -> bool:
         """Whether log lines are JSON."""
         return self.log_format != "console"
@@ -72,6 +80,7 @@ class RelaySettings(ClientSettings):
         from webhooks_server.relay.http import RelayConfig  # noqa: PLC0415
 
         return RelayConfig(
+            egress=self.egress_policy,
             concurrency=self.slots + self._excess(),
             kept_body_bytes=self.kept_response_bytes,
             kept_header_bytes=KEPT_HEADER_BYTES if self.kept_response_bytes else 0,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from webhooks_server import __version__
+from webhooks_server.domain.addresses import split_address
 from webhooks_server.domain.secrets import Secret
 from webhooks_server.settings.kinds import KEPT_HEADER_BYTES, span_seconds
 from webhooks_server.settings.server_values import ServerValues
@@ -46,6 +47,8 @@ class Settings(ServerValues):
         from webhooks_server.services.pings import MAX_PINGS  # noqa: PLC0415
 
         return RelayConfig(
+            egress=self.egress_policy,
+            own=self._own_listeners(),
             concurrency=self.slots + MAX_PINGS,
             kept_body_bytes=self.kept_response_bytes,
             kept_header_bytes=KEPT_HEADER_BYTES if self.kept_response_bytes else 0,
@@ -78,7 +81,7 @@ class Settings(ServerValues):
         """Build the configuration of the use cases."""
         from webhooks_server.services import ServicesConfig  # noqa: PLC0415
 
-        return ServicesConfig(max_payload_bytes=self.max_payload_bytes, url_policy=self.url_policy)
+        return ServicesConfig(max_payload_bytes=self.max_payload_bytes, egress=self.egress_policy)
 
     def server_config(self) -> "ServerConfig":
         """Build the configuration of the gRPC server."""
@@ -91,6 +94,10 @@ class Settings(ServerValues):
             max_payload_bytes=self.max_payload_bytes,
             kept_response_bytes=self.kept_response_bytes,
         )
+
+    def _own_listeners(self) -> tuple[tuple[str, int], ...]:
+        listeners = [self.listen, self.ops_listen] if self.has_page else [self.listen]
+        return tuple(split_address(address) for address in listeners)
 
     def _cap(self, value: str, in_production: int) -> int:
         if value == "auto":

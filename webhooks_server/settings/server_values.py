@@ -7,16 +7,16 @@ from pydantic import Field, SecretStr, model_validator
 
 from webhooks_server.domain.addresses import is_loopback
 from webhooks_server.domain.bounds import LARGEST_PAYLOAD_SETTING, MAX_PAYLOAD_BYTES, MAX_TIMEOUT
-from webhooks_server.domain.target_url import UrlPolicy
 from webhooks_server.domain.times import seconds
-from webhooks_server.settings.environment import Environment, variable
+from webhooks_server.settings.egress import EgressValues
+from webhooks_server.settings.environment import variable
 from webhooks_server.settings.kinds import DEFAULT_ADDRESS, OFF, Address, Cap, Page, Span
 
 SHORTEST_LEASE = seconds(MAX_TIMEOUT) + 5
 """In seconds; a lease is longer (reliability T4)."""
 
 
-class ServerValues(Environment):
+class ServerValues(EgressValues):
     """What a server needs to know."""
 
     listen: Address = Field(
@@ -30,14 +30,6 @@ class ServerValues(Environment):
     database_url: SecretStr = Field(
         default=SecretStr(""),
         description="The PostgreSQL database, postgresql://user:password@host/name; or SQLite.",
-    )
-    profile: Literal["auto", "development", "production"] = Field(
-        default="auto",
-        description="What subscriptions may target. development: http and https, this machine too."
-        " production: https only. auto: development while the server listens on loopback.",
-    )
-    egress_allow_http: bool = Field(
-        default=False, description="Allow http:// targets in production too."
     )
     plaintext: bool = Field(
         default=False,
@@ -183,11 +175,3 @@ class ServerValues(Environment):
     def has_page(self) -> bool:
         """Whether the operations page is served."""
         return self.ops_listen != OFF
-
-    @property
-    def url_policy(self) -> UrlPolicy:
-        """What subscriptions may target."""
-        development = self.is_development
-        return UrlPolicy(
-            allow_http=development or self.egress_allow_http, allow_loopback=development
-        )
