@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from contextlib import suppress
+from functools import reduce
+from operator import and_, or_
 
 import pytest
 from hypothesis import given
@@ -10,10 +12,19 @@ from hypothesis import strategies as st
 
 from webhooks_server.domain.egress import EgressPolicy
 from webhooks_server.domain.errors import InvalidArgument
+from webhooks_server.domain.event import Event, content_hash
 from webhooks_server.domain.filters import Field, Kind, Term, parse_filter
-from webhooks_server.domain.ids import IdSource, delivery_id, delivery_uid, is_event_id
+from webhooks_server.domain.ids import (
+    EventId,
+    IdSource,
+    TenantId,
+    delivery_id,
+    delivery_uid,
+    is_event_id,
+)
 from webhooks_server.domain.json_text import MAX_DEPTH, json_problem
 from webhooks_server.domain.target_url import url_problem
+from webhooks_server.domain.times import Instant
 
 DEVELOPMENT = EgressPolicy(allow_http=True, allow_loopback=True)
 PRODUCTION = EgressPolicy(allow_http=False, allow_loopback=False)
@@ -229,6 +240,46 @@ def test_ids_are_uuid_version_7_and_sort_by_time() -> None:
     assert (first[6] >> 4, first[8] >> 6) == (7, 2)
     assert delivery_uid(delivery_id(first)) == first
     assert is_event_id(ids.event())
+
+
+def test_the_hash_of_a_content_never_changes() -> None:
+    # It is stored with each event; what is published again later is compared with it.
+    event = Event(
+        tenant=TenantId("default"),
+        id=EventId("evt_1"),
+        event_type="invoice.paid",
+        payload=b'{"a":1}',
+        is_json=True,
+        content_type="application/json",
+    )
+    full = event._replace(
+        source="s",
+        subject="ü",
+        data_schema="d",
+        attributes={"b": "2", "a": ""},
+        occur_time=Instant(-5),
+    )
+    assert [content_hash(one).hex() for one in (event, full)] == [
+        "06c6bf0d48b6e945eb133503e1b5c90963d4bea41811625ad6d161cb3f5e9a3a",
+        "0912b49408515b27dbc3fc5890fee1fb0840dbbcad739a4fe96b9dcc20387572",
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 511, 512, 513, 2000])
+def test_uids_made_together_are_as_good_as_uids_made_alone(count: int) -> None:
+    ids = IdSource(lambda: 1_700_000_000_000_000)
+    alone = [ids.uid() for _ in range(3)]
+    together = [*ids.uids(count), *alone, ids.uid()]
+    assert len(set(together)) == count + 4
+    assert {len(uid) for uid in together} == {16}
+    assert {(uid[6] >> 4, uid[8] >> 6) for uid in together} == {(7, 2)}
+    assert {uid[:6] for uid in together} == {(1_700_000_000_000).to_bytes(6)}
+    # All the rest is random: no bit is the same in all of many.
+    if count > 500:
+        numbers = [int.from_bytes(uid[6:]) for uid in together]
+        fixed = 0xF << 76 | 0b11 << 62
+        assert reduce(or_, numbers) | fixed == 2**80 - 1
+        assert reduce(and_, numbers) & ~fixed == 0
 
 
 @pytest.mark.parametrize(

@@ -44,19 +44,47 @@ class Event(NamedTuple):
         """The resource name."""
         return f"tenants/{self.tenant}/events/{self.id}"
 
+    def identified(self, event: EventId) -> "Event":
+        """Return it with its id. By position, here and below: names cost three times as much."""
+        return Event._make((self.tenant, event, *self[2:]))
+
+    def stored(self, seq: EventSeq, create_time: Instant, delivery_count: int) -> "Event":
+        """Return it as a store accepted it."""
+        return Event._make(
+            (*self[:_STORED_FROM], seq, create_time, len(self.payload), delivery_count)
+        )
+
+
+_STORED_FROM = Event._fields.index("seq")
+_NO_TEXT = bytes(4)
+
 
 def content_hash(event: Event) -> bytes:
     """Return SHA-256 over what the publisher gave.
 
     By it the same event is told from a reused id (api.md 1.4).
     """
-    texts = [event.event_type, event.content_type, event.source, event.subject, event.data_schema]
-    texts += [part for pair in sorted(event.attributes.items()) for part in pair]
-    texts.append("" if event.occur_time is None else str(event.occur_time))
-    encoded = [text.encode() for text in texts]
-    digest = hashlib.sha256(b"".join([len(one).to_bytes(4) + one for one in encoded]))
-    digest.update(event.payload)
-    return digest.digest()
+    attributes, occurred = event.attributes, event.occur_time
+    parts = [
+        _framed(event.event_type),
+        _framed(event.content_type),
+        _framed(event.source),
+        _framed(event.subject),
+        _framed(event.data_schema),
+    ]
+    if attributes:
+        parts += [_framed(part) for pair in sorted(attributes.items()) for part in pair]
+    parts.append(_NO_TEXT if occurred is None else _framed(str(occurred)))
+    parts.append(event.payload)
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def _framed(text: str) -> bytes:
+    """Return a text after its length, so that no two lists of texts look alike."""
+    if not text:
+        return _NO_TEXT
+    encoded = text.encode()
+    return len(encoded).to_bytes(4) + encoded
 
 
 @value

@@ -154,11 +154,11 @@ class Publishing:
         check_event(event, payload_field, self._largest_payload, violations)
 
     def _with_ids(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
-        if all(event.id for event in events):
+        missing = sum([not event.id for event in events])
+        if not missing:
             return events
-        return tuple(
-            [event if event.id else event._replace(id=self._ids.event()) for event in events]
-        )
+        ids = iter(self._ids.events(missing))
+        return tuple([event if event.id else event.identified(next(ids)) for event in events])
 
     async def _validated(self, event: Event, seen: dict[EventId, Event]) -> Accepted:
         if event.id:

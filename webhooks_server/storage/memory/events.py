@@ -99,12 +99,7 @@ class MemoryEvents(EventStore):
     def _insert(self, publish: Publish, event: Event, digest: bytes, targets: Targets) -> Accepted:
         rows = self._rows
         rows.last_event += 1
-        stored = event._replace(
-            seq=EventSeq(rows.last_event),
-            create_time=rows.now(),
-            payload_size=len(event.payload),
-            delivery_count=targets.count,
-        )
+        stored = event.stored(EventSeq(rows.last_event), rows.now(), targets.count)
         rows.events[stored.seq] = stored
         rows.event_seqs[stored.tenant, stored.id] = stored.seq
         rows.content_hashes[stored.seq] = digest

@@ -73,7 +73,7 @@ async def run_groups(
         GroupLoop(
             links[0],
             accepting,
-            partial(write_appends, matching=matching, uid=ids.uid),
+            partial(write_appends, matching=matching, uids=ids.uids),
             telemetry,
         ),
         GroupLoop(links[1], recording, write_records, telemetry),

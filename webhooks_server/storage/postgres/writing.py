@@ -18,7 +18,7 @@ from webhooks_server.storage.sql.record import record
 
 
 def write_appends(
-    connection: Connection, group: Group, matching: Matching, uid: Callable[[], bytes]
+    connection: Connection, group: Group, matching: Matching, uids: Callable[[int], Sequence[bytes]]
 ) -> Written | Refusal:
     """Write the appends of a group in one transaction, or roll it back whole.
 
@@ -37,7 +37,7 @@ def write_appends(
                 return Refusal.STALE
             state = _drawn(connection, matched)
         prepared = [
-            numbered(append, one, state.now, uid, state.numbers)
+            numbered(append, one, state.now, uids, state.numbers)
             for append, one in zip(group.appends, matched, strict=True)
         ]
         for append, one in zip(group.appends, prepared, strict=True):

@@ -6,12 +6,12 @@ made beforehand is, and the transaction only hands it to the database.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from typing_extensions import override
 
 from webhooks_server.domain.delivery import NewDelivery
-from webhooks_server.domain.event import Accepted, Event, Publish
+from webhooks_server.domain.event import Accepted, Publish
 from webhooks_server.domain.ids import DeliverySeq, EventSeq, IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
@@ -74,7 +74,7 @@ class Preparation(Matching):
     def __init__(self, index: MatchIndex, clock: StoreClock, numbers: TakenNumbers) -> None:
         super().__init__(index)
         self._now = clock.now
-        self._uid = IdSource(clock.now).uid
+        self._uids = IdSource(clock.now).uids
         self._numbers = numbers
         self._numbering = 0
 
@@ -95,19 +95,19 @@ class Preparation(Matching):
     def _prepare(self, append: Append) -> Prepared:
         matched = super()._prepare(append)
         matched.numbering = self._numbering
-        return numbered(append, matched, self._now(), self._uid, self._numbers)
+        return numbered(append, matched, self._now(), self._uids, self._numbers)
 
 
 def numbered(
     append: Append,
     matched: Prepared,
     now: Instant,
-    uid: Callable[[], bytes],
+    uids: Callable[[int], Sequence[bytes]],
     numbers: TakenNumbers,
 ) -> Prepared:
     """Return what an append writes and answers, with its rows, from what it matched."""
     try:
-        return _numbered(append, matched, now, uid, numbers)
+        return _numbered(append, matched, now, uids, numbers)
     except Exception as error:  # noqa: BLE001 - as above
         return replace(matched, targets={}, refusal=error)
 
@@ -116,68 +116,65 @@ def _numbered(
     append: Append,
     matched: Prepared,
     now: Instant,
-    uid: Callable[[], bytes],
+    uids: Callable[[int], Sequence[bytes]],
     numbers: TakenNumbers,
 ) -> Prepared:
-    publish = append.publish
-    prepared = replace(matched, events=[], deliveries=[], fan_outs=[], accepted={})
-    for seq, (event_id, found) in zip(
-        numbers.take_events(len(matched.targets)), matched.targets.items(), strict=True
-    ):
+    publish, targets, count = append.publish, matched.targets, matched.delivery_count
+    prepared = Prepared(
+        version=matched.version,
+        numbering=matched.numbering,
+        targets=targets,
+        refusal=matched.refusal,
+    )
+    new_rows = zip(numbers.take_deliveries(count), uids(count), strict=True)
+    seqs = numbers.take_events(len(targets))
+    for seq, (event_id, found) in zip(seqs, targets.items(), strict=True):
         event, content_hash = append.fresh[event_id]
-        stored = event._replace(
-            seq=EventSeq(seq),
-            create_time=now,
-            payload_size=len(event.payload),
-            delivery_count=found.count,
-        )
+        stored = event.stored(EventSeq(seq), now, found.count)
         prepared.events.append(event_row(stored, content_hash))
         if found.rest:
             frozen = pack_numbers(found.rest)
             prepared.fan_outs.append((seq, publish.tenant, publish.trigger, frozen))
-        seqs = numbers.take_deliveries(len(found.first))
-        made = _new_deliveries(publish, stored, found.first, seqs, uid)
-        prepared.deliveries += [
-            _delivery_row(publish, target, delivery, now)
-            for target, delivery in zip(found.first, made, strict=True)
-        ]
+        # In this order: zip() would draw a row for nothing before it sees that no target is left.
+        made = [_NewRow(target, *row) for target, row in zip(found.first, new_rows, strict=False)]
+        prepared.deliveries += [_delivery_row(publish, seq, one, now) for one in made]
         prepared.accepted[event_id] = Accepted(
-            event=stored, duplicate=False, deliveries=made, fan_out=bool(found.rest)
+            event=stored,
+            duplicate=False,
+            deliveries=tuple([_new_delivery(publish, stored.seq, one) for one in made]),
+            fan_out=bool(found.rest),
         )
     return prepared
 
 
-def _new_deliveries(
-    publish: Publish,
-    event: Event,
-    targets: Sequence[IndexEntry],
-    seqs: Sequence[int],
-    uid: Callable[[], bytes],
-) -> tuple[NewDelivery, ...]:
-    return tuple(
-        [
-            NewDelivery(
-                seq=DeliverySeq(seq),
-                uid=uid(),
-                subscription=target.number,
-                event_seq=event.seq,
-                due_in=publish.first_due_delay,
-                trigger=publish.trigger,
-            )
-            for seq, target in zip(seqs, targets, strict=True)
-        ]
+class _NewRow(NamedTuple):
+    """A delivery that an append makes: for whom, and what it is known by."""
+
+    target: IndexEntry
+    seq: int
+    uid: bytes
+
+
+def _new_delivery(publish: Publish, event: EventSeq, row: _NewRow) -> NewDelivery:
+    return NewDelivery(
+        seq=DeliverySeq(row.seq),
+        uid=row.uid,
+        subscription=row.target.number,
+        event_seq=event,
+        due_in=publish.first_due_delay,
+        trigger=publish.trigger,
     )
 
 
-def _delivery_row(publish: Publish, target: IndexEntry, delivery: NewDelivery, now: Instant) -> Row:
+def _delivery_row(publish: Publish, event: int, row: _NewRow, now: Instant) -> Row:
     """Return a new delivery in the order of DELIVERY_COLUMNS."""
     return (
-        delivery.seq,
-        delivery.uid,
+        row.seq,
+        row.uid,
         publish.tenant,
-        target.partition,
-        target.number,
-        delivery.event_seq,
+        row.target.partition,
+        row.target.number,
+        event,
         publish.trigger,
         now + publish.first_due_delay,
         now,
