@@ -25,6 +25,12 @@ def event_type_problem(value: str) -> str | None:
         return "is required"
     if len(value) > MAX_LENGTH:
         return f"must have at most {MAX_LENGTH} characters, has {len(value)}"
+    return _segments_problem(value)
+
+
+# Millions of events have some hundred types. Only texts of a bounded length are remembered.
+@lru_cache(maxsize=4096)
+def _segments_problem(value: str) -> str | None:
     if _SEGMENTS.fullmatch(value) is None:
         return "must be segments of A-Z a-z 0-9 _ - joined by full stops, such as invoice.paid"
     if value.count(".") >= MAX_SEGMENTS:
@@ -46,7 +52,7 @@ def pattern_problem(value: str) -> str | None:
 
 def is_reserved(event_type: str) -> bool:
     """Tell whether the event type is one of the server's own."""
-    return event_type == RESERVED or event_type.startswith(RESERVED + ".")
+    return event_type.startswith(RESERVED) and event_type.split(".", 1)[0] == RESERVED
 
 
 @lru_cache(maxsize=4096)

@@ -144,15 +144,16 @@ class RunningEngine:
 
     def accepted(self, accepted: Sequence[Accepted]) -> None:
         """Take note of committed deliveries: they may be sent from now on."""
+        if self._stopping.begun:
+            return
         for one in accepted:
-            if self._stopping.begun or one.duplicate:
-                continue
             if one.deliveries:
                 self._payloads.put(one.event)
-                self._lanes.offer(one.deliveries)
-                self.ownership.announcing.published(one.deliveries)
             if one.fan_out:
                 self._upkeep.fan_outs.set()
+        made = [delivery for one in accepted for delivery in one.deliveries]
+        self._lanes.offer(made)
+        self.ownership.announcing.published(made)
 
     def changed(self) -> None:
         """Take note that subscriptions or pauses changed; the engine reads what at once."""

@@ -79,9 +79,9 @@ def _read_one(request: pb.PublishRequest, traceparent: str) -> PublishDraft:
 def _read_batch(request: pb.BatchPublishRequest, traceparent: str) -> PublishDraft:
     tenant = names.read_tenant(request.parent, "parent")
     violations = Violations()
+    violations.prefix = "events"
     events: list[Event] = []
-    for position, message in enumerate(request.events):
-        violations.prefix = f"events[{position}]."
+    for violations.position, message in enumerate(request.events):
         events.append(read_event_input(message, tenant, traceparent, violations))
     return PublishDraft(
         tenant=tenant,

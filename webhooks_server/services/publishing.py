@@ -35,10 +35,6 @@ class PublishDraft:
     structs: Collection[int] = ()
     unreadable: tuple[Violation, ...] = ()
 
-    def prefix(self, position: int) -> str:
-        """Return what stands before the fields of an event in the caller's request."""
-        return f"events[{position}]." if self.is_batch else "event."
-
 
 class Publishing:
     """Takes events in."""
@@ -133,12 +129,13 @@ class Publishing:
             problem = f"must have 1 to {MAX_BATCH_EVENTS} events, has {len(events)}"
             violations.add("events", problem)
             violations.raise_any()
+        violations.prefix = "events" if draft.is_batch else "event."
         for position, event in enumerate(events):
-            violations.prefix = draft.prefix(position)
+            violations.position = position if draft.is_batch else None
             self.check_event(event, violations, is_struct=position in draft.structs)
             if violations.is_full:
                 break
-        violations.prefix = ""
+        violations.prefix, violations.position = "", None
         if draft.is_batch and (size := payload_bytes(events)) > MAX_BATCH_BYTES:
             violations.add(
                 "events",

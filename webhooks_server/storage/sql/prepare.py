@@ -6,7 +6,7 @@ made beforehand is, and the transaction only hands it to the database.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from typing_extensions import override
 
@@ -135,46 +135,46 @@ def _numbered(
         if found.rest:
             frozen = pack_numbers(found.rest)
             prepared.fan_outs.append((seq, publish.tenant, publish.trigger, frozen))
-        # In this order: zip() would draw a row for nothing before it sees that no target is left.
-        made = [_NewRow(target, *row) for target, row in zip(found.first, new_rows, strict=False)]
-        prepared.deliveries += [_delivery_row(publish, seq, one, now) for one in made]
+        # The targets first: else zip() would take a row for nothing before it finds none is left.
+        made = [
+            _new_delivery(publish, stored.seq, target, *new_row)
+            for target, new_row in zip(found.first, new_rows, strict=False)
+        ]
+        prepared.deliveries += [
+            _delivery_row(publish, target, delivery, now)
+            for target, delivery in zip(found.first, made, strict=True)
+        ]
         prepared.accepted[event_id] = Accepted(
             event=stored,
             duplicate=False,
-            deliveries=tuple([_new_delivery(publish, stored.seq, one) for one in made]),
+            deliveries=tuple(made),
             fan_out=bool(found.rest),
         )
     return prepared
 
 
-class _NewRow(NamedTuple):
-    """A delivery that an append makes: for whom, and what it is known by."""
-
-    target: IndexEntry
-    seq: int
-    uid: bytes
-
-
-def _new_delivery(publish: Publish, event: EventSeq, row: _NewRow) -> NewDelivery:
+def _new_delivery(
+    publish: Publish, event: EventSeq, target: IndexEntry, seq: int, uid: bytes
+) -> NewDelivery:
     return NewDelivery(
-        seq=DeliverySeq(row.seq),
-        uid=row.uid,
-        subscription=row.target.number,
+        seq=DeliverySeq(seq),
+        uid=uid,
+        subscription=target.number,
         event_seq=event,
         due_in=publish.first_due_delay,
         trigger=publish.trigger,
     )
 
 
-def _delivery_row(publish: Publish, event: int, row: _NewRow, now: Instant) -> Row:
+def _delivery_row(publish: Publish, target: IndexEntry, delivery: NewDelivery, now: Instant) -> Row:
     """Return a new delivery in the order of DELIVERY_COLUMNS."""
     return (
-        row.seq,
-        row.uid,
+        delivery.seq,
+        delivery.uid,
         publish.tenant,
-        row.target.partition,
-        row.target.number,
-        event,
+        target.partition,
+        target.number,
+        delivery.event_seq,
         publish.trigger,
         now + publish.first_due_delay,
         now,
