@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.harness.postgres_database import PARAMETERS, PostgresDatabase
-from tests.harness.postgres_fixtures import Databases, database, postgres_url, standing_database
+from tests.harness.postgres_fixtures import (
+    Databases,
+    database,
+    owned_database,
+    postgres_url,
+    standing_database,
+)
 from tests.harness.shelf import Shelf, StandingClock
 from tests.harness.world import Faults
 from webhooks_server.domain.match_index import MatchIndex
@@ -16,7 +22,14 @@ from webhooks_server.storage.memory import open_memory
 from webhooks_server.storage.postgres import open_postgres
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
 
-__all__ = ["database", "postgres_url", "shelf", "sqlite", "standing_database"]
+__all__ = [
+    "database",
+    "owned_database",
+    "postgres_url",
+    "shelf",
+    "sqlite",
+    "standing_database",
+]
 
 
 @pytest.fixture(params=["memory", "sqlite", *PARAMETERS])

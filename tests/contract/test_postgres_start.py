@@ -70,7 +70,8 @@ async def test_an_unknown_user(database: PostgresDatabase) -> None:
         await begin(database, url=with_user(database, "nobody_known"))
 
 
-async def test_a_user_without_rights(database: PostgresDatabase) -> None:
+async def test_a_user_without_rights(owned_database: PostgresDatabase) -> None:
+    database = owned_database
     name = database.administrator.value("SELECT 'reader_' || current_database()")
     database.administrator.execute(f"CREATE ROLE {name} LOGIN")
     try:

@@ -199,9 +199,10 @@ async def test_two_processes_with_the_same_events_in_another_order_do_not_deadlo
 
 
 async def test_a_commit_that_others_do_not_have_is_not_answered(
-    postgres: Shelf, database: PostgresDatabase
+    postgres: Shelf, owned_database: PostgresDatabase
 ) -> None:
     """EA11: a missing standby lets a commit wait, and who ends the wait makes it a warning."""
+    database = owned_database
     name = database.administrator.value("SELECT current_database()")
     database.administrator.execute("ALTER SYSTEM SET synchronous_standby_names = 'missing'")
     database.administrator.execute("SELECT pg_reload_conf()")

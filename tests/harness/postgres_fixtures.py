@@ -50,3 +50,12 @@ def database(postgres_url: ServerUrl) -> Iterator[PostgresDatabase]:
     """An empty database of the newest PostgreSQL, with a clock that runs."""
     with new_database(postgres_url(STORAGES[-1])) as made:
         yield made
+
+
+@pytest.fixture
+def owned_database(database: PostgresDatabase) -> PostgresDatabase:
+    """As `database`, for tests that change roles or the server: which an ordinary role may not."""
+    is_superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+    if not database.administrator.value(is_superuser):
+        pytest.skip("the role of TEST_POSTGRES_DSN is no superuser")
+    return database
