@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness.shelf import ATTEMPT, Shelf
 from webhooks_server.domain.delivery import DeliveryState, Reason
+from webhooks_server.domain.partitions import EngineEntry
 
 PENDING, SUCCEEDED, FAILED = (
     DeliveryState.PENDING,
@@ -170,3 +171,20 @@ async def test_what_a_receiver_says_never_keeps_an_attempt_off_the_record(
     shown = await shelf.shown(subscriber, row)
     assert shown.last_attempt is not None
     assert shown.last_attempt.error_message.startswith("a")
+
+
+async def test_a_record_is_fenced_by_the_engine_that_it_names(shelf: Shelf) -> None:
+    """EB5: whoever hears what came of an attempt may record it."""
+    subscriber, rows = await shelf.lane(2)
+    epochs = shelf.epochs
+    # Stores opened for another engine; the partitions are still those of the first.
+    async with shelf.session(EngineEntry(name="engine-2")):
+        foreign = await shelf.record(subscriber, rows[0], engine="engine-1")
+        own = await shelf.record(subscriber, rows[1])
+    assert (foreign.state, foreign.late) == (SUCCEEDED, False)
+    assert (own.state, own.late) == (PENDING, True)
+    await shelf.own("engine-2")
+    stale = await shelf.record(
+        subscriber, rows[1], engine="engine-1", epoch=epochs[subscriber.partition]
+    )
+    assert (stale.state, stale.late) == (PENDING, True)

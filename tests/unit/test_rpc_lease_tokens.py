@@ -27,6 +27,7 @@ LEASE = Lease(
     epoch=2**33,
     token=bytes(range(16, 32)),
     age=123_456_789,
+    engine="engine-1",
 )
 
 

@@ -158,7 +158,10 @@ class Delivery:
 class Record:
     """What the engine asks the store to record of one attempt.
 
-    `token` is random and unique: the same record repeated changes nothing. `epoch` fences it (R4).
+    `token` is random and unique: the same record repeated changes nothing. It is fenced (R4) by
+    the `epoch` since which `engine` owned the partition as the attempt began; an empty name is that
+    of the engine that the store was opened for.
+
     The store sets the due time `due_in` microseconds after its own now, or to now where a manual
     retry came since the delivery was taken with `retry_requests`. With `state` final, `due_in` is
     ignored. `failing` is what the attempt says of the receiver: that it fails, that it works, or
@@ -178,6 +181,7 @@ class Record:
     state_reason: str = ""
     due_in: int = 0
     failing: bool | None = None
+    engine: str = ""
 
 
 @value

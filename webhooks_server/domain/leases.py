@@ -8,8 +8,10 @@ from webhooks_server.domain.values import value
 class Lease:
     """An attempt that was begun: of which delivery, under which fence.
 
-    `token` is the attempt's own: whatever reports of it, the store takes one (EA1). `age` is that
-    of the delivery when the attempt began, in microseconds. The name is for people who look.
+    The fence is the `epoch` since which `engine` owned the partition; the name is empty only where
+    nobody else will ever record it. `token` is the attempt's own: whatever reports of it, the store
+    takes one (EA1). `age` is that of the delivery when the attempt began, in microseconds. The
+    delivery's name is for people who look.
     """
 
     delivery: NewDelivery
@@ -18,6 +20,7 @@ class Lease:
     token: bytes
     age: int = 0
     delivery_name: str = ""
+    engine: str = ""
 
     @property
     def attempt_number(self) -> int:

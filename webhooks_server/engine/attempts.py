@@ -27,6 +27,7 @@ def record_of(lease: Lease, attempt: Attempt, decision: Decision) -> Record:
         subscription=delivery.subscription,
         partition=lease.partition,
         epoch=lease.epoch,
+        engine=lease.engine,
         retry_requests=delivery.retry_requests,
         attempt=attempt,
         state=decision.state,

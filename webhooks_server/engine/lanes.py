@@ -291,7 +291,3 @@ class Lanes:
         lane, row = taken
         if lane.out.pop(row.delivery.seq, None) is not None and lane.gates:
             self._places.gates.leave(lane)
-
-    def _open_sending(self, number: SubscriptionNumber) -> Lane | None:
-        entry = self._owned(number) if self._index.sends(number) else None
-        return None if entry is None else self._places.open(entry)

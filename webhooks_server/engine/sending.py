@@ -96,6 +96,7 @@ class Sending:
             epoch=epoch,
             token=token,
             age=age,
+            engine=self._config.engine,
             delivery_name=f"{subscription.name}/deliveries/{delivery_id(delivery.uid)}",
         )
 

@@ -48,7 +48,8 @@ class LaneStore(Protocol):
 
         A record whose token is known changes nothing and is answered with the delivery as it
         stands. One whose epoch is stale, whose uid does not fit, or whose delivery is no longer
-        pending is appended as late.
+        pending is appended as late. Whose the epoch must be is said by the record (Record.engine),
+        so that whoever hears of an attempt may record it.
 
         What an attempt says of its receiver (Record.failing) counts unless it is late: the failures
         of a subscription go on until a success, until it is enabled again, or is deleted.

@@ -13,7 +13,7 @@ from webhooks_server.domain.leases import Lease
 
 _MAC_BYTES = 16
 _FORM = struct.Struct(">BQ16sQQIIIB?HQ16sQ")
-_VERSION = 1
+_VERSION = 2
 _TEXT = re.compile(r"[A-Za-z0-9_-]{1,400}", re.ASCII)
 
 
@@ -43,6 +43,7 @@ class LeaseTokens:
             lease.token,
             max(0, lease.age),
         )
+        plain += lease.engine.encode()
         return base64.urlsafe_b64encode(plain + self._mac(plain)).decode().rstrip("=")
 
     def read(self, text: str, path: str) -> Lease:
@@ -55,7 +56,7 @@ class LeaseTokens:
         except binascii.Error:
             raise _wrong(path) from None
         plain, mac = signed[:-_MAC_BYTES], signed[-_MAC_BYTES:]
-        if len(plain) != _FORM.size or not hmac.compare_digest(mac, self._mac(plain)):
+        if plain[:1] != bytes([_VERSION]) or not hmac.compare_digest(mac, self._mac(plain)):
             raise _wrong(path)
         return _lease(plain)
 
@@ -79,7 +80,7 @@ def _lease(plain: bytes) -> Lease:
         epoch,
         token,
         age,
-    ) = _FORM.unpack(plain)
+    ) = _FORM.unpack_from(plain)
     delivery = NewDelivery(
         seq=DeliverySeq(seq),
         uid=uid,
@@ -91,7 +92,10 @@ def _lease(plain: bytes) -> Lease:
         trigger=Trigger(trigger),
         final_before=final_before,
     )
-    return Lease(delivery=delivery, partition=partition, epoch=epoch, token=token, age=age)
+    engine = plain[_FORM.size :].decode()
+    return Lease(
+        delivery=delivery, partition=partition, epoch=epoch, token=token, age=age, engine=engine
+    )
 
 
 def _wrong(path: str) -> InvalidArgument:

@@ -107,8 +107,8 @@ class MemoryLanes(LaneStore):
         live = [one for one in added if one.subscription not in deleted]
         return FanOutStep(deliveries=live, done=done)
 
-    def _holds(self, partition: int, epoch: int) -> bool:
-        return self._rows.owners[partition] == (self._owner.name, epoch)
+    def _holds(self, partition: int, epoch: int, engine: str = "") -> bool:
+        return self._rows.owners[partition] == (engine or self._owner.name, epoch)
 
     def _pending(self, lane: LaneRead | Settlement) -> list[StoredDelivery]:
         return sorted(
@@ -131,7 +131,7 @@ class MemoryLanes(LaneStore):
         known = rows.tokens.get(record.token)
         if known is not None:
             return recorded_before(record, stored.row, known.number, late=known.late, now=now)
-        fenced = seq == record.seq and self._holds(record.partition, record.epoch)
+        fenced = seq == record.seq and self._holds(record.partition, record.epoch, record.engine)
         stored.row, recorded = record_attempt(stored.row, record, fenced=fenced, now=now)
         attempt = replace(record.attempt, number=recorded.attempt_number, late=recorded.late)
         rows.attempts.setdefault(seq, []).append(attempt)

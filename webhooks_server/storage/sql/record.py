@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 
 from sqlalchemy import Connection, select
 
@@ -57,7 +56,7 @@ Known = Mapping[bytes, tuple[int, bool]]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RecordBatch:
-    """Records that wait, of the engine that holds their fence, and who asks."""
+    """Records that wait, the engine that makes those that name none, and who asks."""
 
     engine: str
     records: Sequence[Record]
@@ -108,26 +107,23 @@ def record(
     Run inside the transaction that holds the write lock: what is read here cannot change before it
     is written.
     """
-    answers: list[list[Recorded]] = []
-    for engine, same in groupby(batches, key=lambda batch: batch.engine):
-        group = list(same)
-        recording = _Recording(connection, engine, group)
-        answers += [[recording.add(one, now) for one in batch.records] for batch in group]
-        if not recording.write(connection):
-            return None
-    return answers
+    recording = _Recording(connection, batches)
+    answers = [
+        [recording.add(one, one.engine or batch.engine, now) for one in batch.records]
+        for batch in batches
+    ]
+    return answers if recording.write(connection) else None
 
 
 class _Recording:
-    """Records of one engine, applied one after the other to the rows they name."""
+    """Records applied one after the other to the rows they name."""
 
-    def __init__(self, connection: Connection, engine: str, batches: Sequence[RecordBatch]) -> None:
+    def __init__(self, connection: Connection, batches: Sequence[RecordBatch]) -> None:
         records = [one for batch in batches for one in batch.records]
         found, fences = dialect_of(connection).read_rows_and_fences(
             connection,
             {one.seq for one in records},
             {one.partition for one in records},
-            engine,
         )
         self._fences = fences
         self._rows = {row.uid: row for row in map(delivery_row_of, found)}
@@ -143,7 +139,7 @@ class _Recording:
             query = select(*CHANGING).where(deliveries.c.uid.in_(strays))
             self._rows |= {row.uid: delivery_row_of(row) for row in connection.execute(query)}
 
-    def add(self, one: Record, now: Instant) -> Recorded:
+    def add(self, one: Record, engine: str, now: Instant) -> Recorded:
         """Apply a record; a further one of the same delivery comes after it."""
         row = self._changed.get(one.uid) or self._rows.get(one.uid)
         if row is None:
@@ -151,7 +147,7 @@ class _Recording:
         if one.token in self._known:
             number, late = self._known[one.token]
             return recorded_before(one, row, number, late=late, now=now)
-        fenced = row.seq == one.seq and self._fences.get(one.partition) == one.epoch
+        fenced = row.seq == one.seq and self._fences.get(one.partition) == (engine, one.epoch)
         self._changed[one.uid], recorded = record_attempt(row, one, fenced=fenced, now=now)
         self._attempts.append(attempt_row(row.seq, one, recorded))
         self._known[one.token] = (recorded.attempt_number, recorded.late)

@@ -38,9 +38,9 @@ class Dialect(Protocol):
         ...
 
     def read_rows_and_fences(
-        self, connection: Connection, seqs: Iterable[int], partitions: Iterable[int], engine: str
-    ) -> tuple[Sequence[Sequence[Any]], dict[int, int]]:
-        """Read rows of ROW_COLUMNS, and the epochs of those partitions that the engine owns.
+        self, connection: Connection, seqs: Iterable[int], partitions: Iterable[int]
+    ) -> tuple[Sequence[Sequence[Any]], dict[int, tuple[str, int]]]:
+        """Read rows of ROW_COLUMNS, and the owners and epochs of partitions.
 
         Neither changes until the transaction ends.
         """

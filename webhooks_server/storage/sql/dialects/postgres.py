@@ -42,7 +42,7 @@ def write_rows(
 # The fences are locked before the rows (EB4), and the rows in the order of their keys, as by
 # everyone: so that nobody ever waits in a circle.
 _FENCES = """
-SELECT id, epoch FROM partitions WHERE owner = $1 AND id = ANY($2::int[]) ORDER BY id FOR SHARE
+SELECT id, owner, epoch FROM partitions WHERE id = ANY($1::int[]) ORDER BY id FOR SHARE
 """
 _ROWS = """
 SELECT seq, uid, state, due_time, reason, attempt_count, charged_count, retry_requests,
@@ -52,11 +52,14 @@ FROM deliveries WHERE seq = ANY($1::bigint[]) ORDER BY seq FOR UPDATE
 
 
 def read_rows_and_fences(
-    connection: Connection, seqs: Iterable[int], partitions: Iterable[int], engine: str
-) -> tuple[Sequence[Sequence[Any]], dict[int, int]]:
-    """Read rows of ROW_COLUMNS, and the epochs of those partitions that the engine owns."""
-    fences = connection.exec_driver_sql(_FENCES, (engine, list(partitions))).all()
-    return connection.exec_driver_sql(_ROWS, (list(seqs),)).all(), dict(fences)
+    connection: Connection, seqs: Iterable[int], partitions: Iterable[int]
+) -> tuple[Sequence[Sequence[Any]], dict[int, tuple[str, int]]]:
+    """Read rows of ROW_COLUMNS, and the owners and epochs of partitions."""
+    fences = {
+        partition: (owner, epoch)
+        for partition, owner, epoch in connection.exec_driver_sql(_FENCES, (list(partitions),))
+    }
+    return connection.exec_driver_sql(_ROWS, (list(seqs),)).all(), fences
 
 
 _FAILURES = """

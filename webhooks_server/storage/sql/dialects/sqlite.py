@@ -100,24 +100,24 @@ SELECT
      seq, hex(uid), state, due_time, reason, attempt_count, charged_count, retry_requests,
      final_before, retry_time, complete_time))
    FROM deliveries WHERE seq IN (SELECT value FROM json_each(?1))),
-  (SELECT json_group_array(json_array(id, epoch))
-   FROM partitions WHERE owner = ?3 AND id IN (SELECT value FROM json_each(?2)))
+  (SELECT json_group_array(json_array(id, owner, epoch))
+   FROM partitions WHERE id IN (SELECT value FROM json_each(?2)))
 """
 
 
 def read_rows_and_fences(
-    connection: Connection, seqs: Iterable[int], partitions: Iterable[int], engine: str
-) -> tuple[list[list[Any]], dict[int, int]]:
-    """Read rows of ROW_COLUMNS, and the epochs of those partitions that the engine owns."""
+    connection: Connection, seqs: Iterable[int], partitions: Iterable[int]
+) -> tuple[list[list[Any]], dict[int, tuple[str, int]]]:
+    """Read rows of ROW_COLUMNS, and the owners and epochs of partitions."""
     rows, fences = _read_one(
         connection,
         _ROWS_AND_FENCES,
-        (json.dumps(list(seqs)), json.dumps(list(partitions)), engine),
+        (json.dumps(list(seqs)), json.dumps(list(partitions))),
     )
     found: list[list[Any]] = json.loads(rows)
     for row in found:
         row[1] = bytes.fromhex(row[1])
-    return found, dict(json.loads(fences))
+    return found, {partition: (owner, epoch) for partition, owner, epoch in json.loads(fences)}
 
 
 _FAILURES = """
