@@ -28,6 +28,7 @@ from webhooks_server.ports import Stores
 from webhooks_server.relay.http import RelayConfig, open_relay
 from webhooks_server.rpc.server import RunningServer, ServerConfig, ServerInfo, open_server
 from webhooks_server.services import Services, ServicesConfig, build_services
+from webhooks_server.storage.postgres import PostgresConfig, open_postgres
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite
 
 if TYPE_CHECKING:
@@ -79,26 +80,32 @@ async def open_served(
     front: Callable[[Stores], Stores] = lambda stores: stores,
     telemetry: Faults | None = None,
     sends: bool = True,
+    engine: str = "engine-1",
+    database: PostgresConfig | None = None,
     **changes: object,
 ) -> AsyncIterator[Served]:
     """Open a server on a free port; `changes` go into its ServerConfig.
 
     `front` may put something between the use cases and the stores; the engine has the stores, and
-    a relay of its own where it `sends`.
+    a relay of its own where it `sends`. With a `database` it has that instead of a file.
     """
     clock, index, telemetry = SystemClock(), MatchIndex(), telemetry or Faults()
     ids = IdSource(clock.wall)
     config = ServerConfig(**{"listen": "127.0.0.1:0", **changes})  # type: ignore[arg-type]
     info = ServerInfo(version="1.2.3", server_id=f"test-{os.getpid()}", start_time=clock.wall())
-    engine_config = EngineConfig(engine="engine-1", user_agent="test/1")
+    engine_config = EngineConfig(engine=engine, user_agent="test/1")
     async with contextlib.AsyncExitStack() as rooms:
         enter = rooms.enter_async_context
-        storage = await enter(open_sqlite(SqliteConfig(data_dir=data_dir), index, clock, telemetry))
+        if database is not None:
+            stores = await enter(open_postgres(database, index, clock, telemetry))
+        else:
+            sqlite = SqliteConfig(data_dir=data_dir)
+            stores = (await enter(open_sqlite(sqlite, index, clock, telemetry))).stores
         relay = await enter(open_relay(RelayConfig(egress=HERE), clock))
-        engine = await enter(
+        running = await enter(
             run_engine(
                 config=engine_config,
-                stores=storage.stores,
+                stores=stores,
                 relay=relay if sends else None,
                 index=index,
                 clock=clock,
@@ -108,15 +115,15 @@ async def open_served(
         )
         services_config = ServicesConfig(egress=egress, max_payload_bytes=config.max_payload_bytes)
         services = build_services(
-            services_config, front(storage.stores), engine, index, clock, ids, telemetry
+            services_config, front(stores), running, index, clock, ids, telemetry
         )
         rooms.push_async_callback(services.close)
-        server = await enter(open_server(config, services, engine.relays, info, telemetry))
+        server = await enter(open_server(config, services, running.relays, info, telemetry))
         channel = await enter(grpc.aio.insecure_channel(server.address))
         yield Served(
             server=server,
             services=services,
-            stores=storage.stores,
+            stores=stores,
             telemetry=telemetry,
             channel=channel,
             subscriptions=SubscriptionServiceStub(channel),
@@ -125,7 +132,7 @@ async def open_served(
             deliveries=DeliveryServiceStub(channel),
             admin=AdminServiceStub(channel),
             relays=RelayServiceStub(channel),
-            engine=engine,
+            engine=running,
         )
 
 

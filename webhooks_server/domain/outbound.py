@@ -42,7 +42,8 @@ class SendResult:
 
     `is_ours` where it failed for want of something here, whatever the receiver does (R7);
     `may_be_ours` where there was no way to the receiver, which either side can be the reason of.
-    `relay` is who sent it, where that was not the engine's own.
+    `relay` is who sent it, where that was not the engine's own. One that `is_on_record` was put
+    there by another process, and what is stated here of it changes nothing (EB5).
     """
 
     outcome: Outcome
@@ -58,6 +59,7 @@ class SendResult:
     is_ours: bool = False
     may_be_ours: bool = False
     relay: str = ""
+    is_on_record: bool = False
 
 
 class Recipient:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from webhooks_server.domain.delivery import NewDelivery, Outcome
 from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber, Version
 from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.times import Instant
@@ -89,15 +90,30 @@ class News:
 
 
 @value
+class Reported:
+    """What came of a request that one engine handed out, put on record by another process.
+
+    `token` is that of the attempt (EB5).
+    """
+
+    token: bytes
+    subscription: SubscriptionNumber
+    outcome: Outcome
+    status_code: int = 0
+
+
+@value
 class Heard:
     """What another process tells engines.
 
-    Partitions in which there are new deliveries, and lanes with rows that are due earlier than
-    before, or final.
+    Partitions in which there are new deliveries; lanes with rows that are due earlier than before,
+    or final; what came of requests; and pings that somebody waits for, new and not yet due.
     """
 
-    partitions: frozenset[int]
-    subscriptions: frozenset[SubscriptionNumber]
+    partitions: frozenset[int] = frozenset()
+    subscriptions: frozenset[SubscriptionNumber] = frozenset()
+    reports: tuple[Reported, ...] = ()
+    pings: tuple[NewDelivery, ...] = ()
 
 
 def claims_to(partitions: Iterable[int], beat: Beat) -> list[Claim]:

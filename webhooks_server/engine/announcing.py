@@ -6,12 +6,14 @@ from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.errors import Unavailable
 from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.partitions import Heard
+from webhooks_server.domain.partitions import Heard, Reported
 from webhooks_server.domain.subscription import PARTITIONS
 from webhooks_server.engine.lanes import Lanes
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, Leases
 
+MOST_REPORTS = 10_000
+"""What is kept to be told of requests; beyond that their leases end by themselves."""
 PAUSE_BETWEEN = 0.01
 PAUSE_AFTER_FAULT = 0.25
 
@@ -30,6 +32,8 @@ class Announcing:
         self._clock = clock
         self._partitions: set[int] = set()
         self._subscriptions: set[SubscriptionNumber] = set()
+        self._reports: list[Reported] = []
+        self._pings: list[NewDelivery] = []
         self._wanted = Signal(clock)
 
     def published(self, deliveries: Iterable[NewDelivery]) -> None:
@@ -51,6 +55,23 @@ class Announcing:
             self._subscriptions.add(subscription)
             self._wanted.set()
 
+    def reported(self, report: Reported) -> None:
+        """Tell what came of a request that another engine handed out."""
+        if len(self._reports) < MOST_REPORTS:
+            self._reports.append(report)
+            self._wanted.set()
+
+    def pinged(self, ping: NewDelivery) -> None:
+        """Have the owner of its partition make the one attempt of a ping at once."""
+        self._pings.append(ping)
+        self._wanted.set()
+
+    @property
+    def waiting(self) -> int:
+        """How much there is to tell."""
+        lanes = len(self._partitions) + len(self._subscriptions)
+        return lanes + len(self._reports) + len(self._pings)
+
     async def run(self) -> None:
         """Tell what there is, for ever."""
         while True:
@@ -58,9 +79,11 @@ class Announcing:
             news = Heard(
                 partitions=frozenset(self._partitions),
                 subscriptions=frozenset(self._subscriptions),
+                reports=tuple(self._reports),
+                pings=tuple(self._pings),
             )
-            self._partitions.clear()
-            self._subscriptions.clear()
+            for told in (self._partitions, self._subscriptions, self._reports, self._pings):
+                told.clear()
             try:
                 await self._leases.announce(news)
             except Unavailable:

@@ -3,11 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from webhooks_server.domain.delivery import Outcome, Trigger
 from webhooks_server.domain.errors import NotSent
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
+from webhooks_server.domain.partitions import Reported
 from webhooks_server.domain.times import Instant, Micros
 
 ABANDONED = "abandoned: the relay that had the request did not tell what came of it"
@@ -55,14 +57,20 @@ class Held:
 
     def abandon(self, relay: str, now: float) -> None:
         """Tell the sender that nobody knows."""
-        self.settle(
-            SendResult(
-                outcome=Outcome.ABANDONED,
-                start_time=self.leased_time,
-                latency=Micros(max(0, round((now - self.leased_at) * 1_000_000))),
-                error_message=ABANDONED,
-                relay=relay,
-            )
+        result = self._result(Outcome.ABANDONED, relay, now)
+        self.settle(replace(result, error_message=ABANDONED))
+
+    def settle_elsewhere(self, report: Reported, relay: str, now: float) -> None:
+        """Tell the sender what came of it, and that this is on record."""
+        result = self._result(report.outcome, relay, now)
+        self.settle(replace(result, status_code=report.status_code, is_on_record=True))
+
+    def _result(self, outcome: Outcome, relay: str, now: float) -> SendResult:
+        return SendResult(
+            outcome=outcome,
+            start_time=self.leased_time,
+            latency=Micros(max(0, round((now - self.leased_at) * 1_000_000))),
+            relay=relay,
         )
 
 

@@ -12,9 +12,30 @@ from webhooks_server.domain.delivery import (
     Trigger,
 )
 from webhooks_server.domain.leases import Lease
+from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.retry import Decision
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.domain.times import Micros
+
+
+def described(request: OutboundRequest, result: SendResult, engine: str) -> Attempt:
+    """Return an attempt as it is recorded, but for its number."""
+    return Attempt(
+        number=0,
+        outcome=result.outcome,
+        start_time=result.start_time,
+        latency=result.latency,
+        url=request.url,
+        status_code=result.status_code,
+        error_message=result.error_message,
+        remote_ip_address=result.remote_ip_address,
+        request_headers=request.recorded_headers(),
+        response_headers=dict(result.headers),
+        response_body=result.body,
+        response_body_truncated=result.body_truncated,
+        retry_after=result.retry_after,
+        relay=result.relay or engine,
+    )
 
 
 def record_of(lease: Lease, attempt: Attempt, decision: Decision) -> Record:

@@ -22,8 +22,8 @@ class Parts(NamedTuple):
     upkeep: Upkeep
     watch: StoreWatch
     relays: Relays
-    payloads: Payloads
     subscriptions: Subscriptions
+    payloads: Payloads
 
 
 def watch_engine(telemetry: Telemetry, clock: Clock, parts: Parts) -> None:

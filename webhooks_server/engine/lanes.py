@@ -173,6 +173,12 @@ class Lanes:
         entry = self._owned(number)
         if entry is not None:
             self.standings.probe_now(entry)
+            self.reread(number)
+
+    def reread(self, number: SubscriptionNumber) -> None:
+        """Do as wake(), where nobody has done anything about the lane's receiver."""
+        entry = self._owned(number)
+        if entry is not None:
             lane = self._places.reopen(entry)
             lane.dirty = lane.urgent = True
             lane.held = lane.held or not lane.refilling

@@ -10,9 +10,11 @@ from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.paging import PageRequest
+from webhooks_server.domain.partitions import Reported
 from webhooks_server.domain.subscription import DisableReason, Subscription
 from webhooks_server.domain.times import Micros
 from webhooks_server.engine.caches import GoneError, Subscriptions
+from webhooks_server.engine.ownership import Ownership
 from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.sending import Sending
 from webhooks_server.ports import DeliveryStore
@@ -26,19 +28,23 @@ class LateReports:
 
     def __init__(
         self,
+        *,
+        engine: str,
         sending: Sending,
         recorder: Recorder,
         subscriptions: Subscriptions,
         deliveries: DeliveryStore,
-        wake: Callable[[SubscriptionNumber], None],
+        ownership: Ownership,
         disable: Callable[[SubscriptionNumber, DisableReason], None],
     ) -> None:
-        """Take the collaborators, and whom to tell that a delivery changed, or what it asks for."""
+        """Take this engine's name, the collaborators, and whom to tell what a result asks for."""
+        self._engine = engine
         self._sending = sending
         self._recorder = recorder
         self._subscriptions = subscriptions
         self._deliveries = deliveries
-        self._wake = wake
+        self._lanes = ownership.lanes
+        self._announcing = ownership.announcing
         self._disable = disable
 
     async def record(self, lease: Lease, result: SendResult) -> Recorded:
@@ -65,9 +71,21 @@ class LateReports:
             recorded = await self._recorder.record(_late(sent.record))
         elif sent.disable is not None and not recorded.late:
             self._disable(subscription.number, sent.disable)
-        # Whatever is in memory of it has another count of attempts now.
-        self._wake(lease.delivery.subscription)
+        self._tell(lease, result)
         return recorded
+
+    def _tell(self, lease: Lease, result: SendResult) -> None:
+        number = lease.delivery.subscription
+        # Whatever is in memory of it has another count of attempts now.
+        self._lanes.reread(number)
+        if lease.engine != self._engine:
+            report = Reported(
+                token=lease.token,
+                subscription=number,
+                outcome=result.outcome,
+                status_code=result.status_code,
+            )
+            self._announcing.reported(report)
 
     async def _was_abandoned(
         self, subscription: Subscription, record: Record, recorded: Recorded

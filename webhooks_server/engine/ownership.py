@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.partitions import Heard
+from webhooks_server.domain.partitions import Heard, Reported
 from webhooks_server.engine.announcing import Announcing
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.discovery import Discovery
@@ -43,9 +44,28 @@ class Ownership:
         self.discovery = Discovery(self._session, lanes, clock)
         self.announcing = Announcing(stores.leases, lanes, index, clock)
 
-    def listen(self, lost: Callable[[], None]) -> None:
-        """Call `lost` when the session is, and do what others announce."""
-        self._session.listen(self._hear, lost)
+    def listen(
+        self,
+        lost: Callable[[], None],
+        reported: Callable[[Reported], None],
+        pinged: Callable[[NewDelivery], None],
+    ) -> None:
+        """Do what others announce, and have done what is not about lanes.
+
+        Call `lost` when the session is.
+        """
+
+        def hear(heard: Heard) -> None:
+            # What is in flight ends in its time, also at a stop.
+            for report in heard.reports:
+                reported(report)
+                self.lanes.reread(report.subscription)
+            if not self.tenure.is_leaving:
+                self._hear(heard)
+                for ping in heard.pings:
+                    pinged(ping)
+
+        self._session.listen(hear, lost)
 
     def loops(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Return all loops by their names."""
@@ -61,8 +81,6 @@ class Ownership:
         await self._session.close()
 
     def _hear(self, heard: Heard) -> None:
-        if self.tenure.is_leaving:
-            return
         for subscription in heard.subscriptions:
             self.lanes.wake(subscription)
         if not heard.partitions.isdisjoint(self.lanes.epochs):

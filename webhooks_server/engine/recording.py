@@ -24,11 +24,15 @@ def _ignore() -> None:
 
 
 class Result(NamedTuple):
-    """A record that waits for its commit, and whom to tell of that, or that there is none."""
+    """A record that waits for its commit, and whom to tell of that, or that there is none.
+
+    One that is not `counted` is in the figures of another process.
+    """
 
     record: Record
     done: Callable[[Recorded], None]
     failed: Callable[[], None]
+    counted: bool
 
 
 class Recorder:
@@ -70,16 +74,18 @@ class Recorder:
         record: Record,
         done: Callable[[Recorded], None],
         failed: Callable[[], None] = _ignore,
+        *,
+        counted: bool = True,
     ) -> None:
         """Record this.
 
         `done` is called once it is committed, `failed` where the store does not take it.
         """
-        self._waiting.append(Result(record, done, failed))
+        self._waiting.append(Result(record, done, failed, counted))
         self._empty.clear()
         self._wanted.set()
 
-    async def record(self, record: Record) -> Recorded:
+    async def record(self, record: Record, *, counted: bool = True) -> Recorded:
         """Record this, and return what the store made of it; raises RecordRefused."""
         answer: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
 
@@ -91,7 +97,7 @@ class Recorder:
             if not answer.done():
                 answer.set_exception(RecordRefused())
 
-        self.submit(record, done, failed)
+        self.submit(record, done, failed, counted=counted)
         return await answer
 
     async def flushed(self) -> None:
@@ -125,7 +131,8 @@ class Recorder:
                 return
             else:
                 for result, answer in zip(batch, answers, strict=True):
-                    self._outcomes.count(result.record, answer)
+                    if result.counted:
+                        self._outcomes.count(result.record, answer)
                     result.done(answer)
                     self._tell_recorded(result.record.token, answer)
                 return

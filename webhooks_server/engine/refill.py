@@ -8,7 +8,7 @@ from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.lanes import LaneRead, Settlement
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
-from webhooks_server.engine.caches import Payloads, Subscriptions
+from webhooks_server.engine.caches import Caches
 from webhooks_server.engine.lane import Lane, Reading
 from webhooks_server.engine.lanes import Lanes
 from webhooks_server.engine.signals import Signal
@@ -28,8 +28,7 @@ class Refill:
         store: LaneStore,
         lanes: Lanes,
         index: MatchIndex,
-        subscriptions: Subscriptions,
-        payloads: Payloads,
+        caches: Caches,
         clock: Clock,
         telemetry: Telemetry,
         wanted: Signal,
@@ -38,8 +37,7 @@ class Refill:
         self._store = store
         self._lanes = lanes
         self._index = index
-        self._subscriptions = subscriptions
-        self._payloads = payloads
+        self._subscriptions, self._payloads = caches
         self._clock = clock
         self._telemetry = telemetry
         self._wanted = wanted

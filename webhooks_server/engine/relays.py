@@ -15,6 +15,7 @@ from webhooks_server.domain.errors import (
 from webhooks_server.domain.lanes import EngineStatus
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
+from webhooks_server.domain.partitions import Reported
 from webhooks_server.domain.times import after, seconds
 from webhooks_server.engine.attached import AttachedRelay, Held
 from webhooks_server.ports import Clock, Relay, Telemetry
@@ -70,9 +71,19 @@ class Relays:
         """How many relays of other processes are attached."""
         return len(self._attached)
 
+    @property
+    def held(self) -> int:
+        """How many requests are in the hands of relays of other processes."""
+        return len(self._held)
+
+    @property
+    def can_send(self) -> bool:
+        """Whether there is anybody who could send."""
+        return self._local is not None or any(relay.slots for relay in self._attached)
+
     def check(self) -> None:
         """Raise NoEngine where there is nobody who could send."""
-        if self._local is None and not any(relay.slots for relay in self._attached):
+        if not self.can_send:
             raise NoEngine("relays")
 
     async def send(self, request: OutboundRequest) -> SendResult:
@@ -168,6 +179,13 @@ class Relays:
             recording.set_result(recorded)
         else:
             recording.set_exception(RecordRefused())
+
+    def reported_elsewhere(self, report: Reported) -> None:
+        """Take note that another process has put on record what came of a request (EB5)."""
+        found = self._held.get(report.token)
+        if found is not None:
+            relay, held = found
+            held.settle_elsewhere(report, relay.name, self._clock.monotonic())
 
     def extend(self, tokens: Iterable[bytes], span: float = LEASE_SECONDS) -> list[bytes]:
         """Let leases run for so many seconds from now; returns those that are lost."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from webhooks_server.domain.delivery import Attempt, Recorded, Trigger
 from webhooks_server.domain.errors import (
@@ -23,14 +22,16 @@ from webhooks_server.engine.failing import FailingLanes
 from webhooks_server.engine.figures import Parts, watch_engine
 from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.engine.late import LateReports
+from webhooks_server.engine.learning import Learning
 from webhooks_server.engine.ownership import Ownership
 from webhooks_server.engine.passes import Pass
+from webhooks_server.engine.pinging import Pinging, PingsAnywhere
 from webhooks_server.engine.places import LaneEvents, bounds_for
 from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.senders import Senders
-from webhooks_server.engine.sending import PAUSE_OF_BUSY, Sending, Sent
+from webhooks_server.engine.sending import PAUSE_OF_BUSY, Sending
 from webhooks_server.engine.signals import Signal
 from webhooks_server.engine.stopping import Stopping
 from webhooks_server.engine.store_watch import StoreWatch
@@ -82,6 +83,7 @@ class RunningEngine:
         )
         self._subscriptions = Subscriptions(stores.subscriptions, index, config.user_agent)
         self._payloads = Payloads(stores.events, config.payload_cache_bytes)
+        caches = Caches(self._subscriptions, self._payloads)
         self._watch = StoreWatch(
             stores.control, clock, telemetry, lambda: self._recorder.unrecorded
         )
@@ -101,7 +103,7 @@ class RunningEngine:
             config=config,
             relay=self.relays,
             may_send=self._may_send,
-            caches=Caches(self._subscriptions, self._payloads),
+            caches=caches,
             clock=clock,
             ids=ids,
             telemetry=telemetry,
@@ -111,8 +113,7 @@ class RunningEngine:
             store=stores.lanes,
             lanes=self._lanes,
             index=index,
-            subscriptions=self._subscriptions,
-            payloads=self._payloads,
+            caches=caches,
             clock=clock,
             telemetry=telemetry,
             wanted=hungry,
@@ -127,20 +128,33 @@ class RunningEngine:
             timers=timers,
             beats=Beats(confirmed=self._go_on, lost=self._watch.refused),
         )
-        self.ownership.listen(self._upkeep.changed.set)
         self._late = LateReports(
-            self._sending,
-            self._recorder,
-            self._subscriptions,
-            stores.deliveries,
-            self.wake,
-            self._upkeep.disable,
+            engine=config.engine,
+            sending=self._sending,
+            recorder=self._recorder,
+            subscriptions=self._subscriptions,
+            deliveries=stores.deliveries,
+            ownership=self.ownership,
+            disable=self._upkeep.disable,
+        )
+        self._learning = Learning(self._egress, self._lanes, self._recorder, self._upkeep.disable)
+        pinging = Pinging(
+            sending=self._sending,
+            senders=self._senders,
+            ownership=self.ownership,
+            learning=self._learning,
+            index=index,
+            may_send=lambda tenant: self._is_fit and index.pause_of(tenant) is None,
+            telemetry=telemetry,
+        )
+        self._pings = PingsAnywhere(pinging, self.relays, self.ownership, stores.deliveries, clock)
+        self.ownership.listen(
+            self._upkeep.changed.set, self.relays.reported_elsewhere, pinging.heard
         )
         loops = (self._recorder, self._upkeep, self._watch, self.relays)
-        caches = (self._payloads, self._subscriptions)
         watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *caches))
-        standings = self._lanes.standings
-        self._failing = FailingLanes(stores.subscriptions, standings, index, clock, telemetry)
+        failing = (stores.subscriptions, self._lanes.standings, index, clock, telemetry)
+        self._failing = FailingLanes(*failing)
 
     def accepted(self, accepted: Sequence[Accepted]) -> None:
         """Take note of committed deliveries: they may be sent from now on."""
@@ -184,13 +198,7 @@ class RunningEngine:
             raise StoreUnavailable
         if self._index.pause_of(subscription.tenant) is not None:
             raise RelayIsPaused(f"tenants/{subscription.tenant}")
-        epoch = self._lanes.epochs.get(subscription.partition, 0)
-        sent = await self._sending.ping(subscription, accepted, epoch)
-        self._learn(subscription.number, sent)
-        recorded = await self._recorder.record(sent.record)
-        if sent.disable is not None:
-            self._upkeep.disable(subscription.number, sent.disable)
-        return replace(sent.record.attempt, number=recorded.attempt_number)
+        return await self._pings.send(subscription, accepted.event, *accepted.deliveries)
 
     async def notify(self, tenant: TenantId | None) -> PassResult:
         """Relay everything that is due now and may be sent; returns when that is settled.
@@ -274,23 +282,16 @@ class RunningEngine:
         if sent is None:
             self._lanes.put_back(taken)
             return
-        self._learn(lane.number, sent)
+        self._learning.learn(lane.number, sent)
         self._recorder.submit(
             sent.record,
             lambda answer: self._recorded(taken, answer),
             lambda: self._lanes.refused(taken),
+            counted=not sent.is_on_record,
         )
         # The ping of a new subscription changes nothing (api.md 1.4).
         if sent.disable is not None and row.delivery.trigger is not Trigger.PING:
             self._upkeep.disable(lane.number, sent.disable)
-
-    def _learn(self, number: SubscriptionNumber, sent: Sent) -> None:
-        if sent.is_local:
-            self._egress.failed(proven=self._lanes.standings.is_proven(number))
-        elif sent.sign is not None:
-            self._egress.reached()
-        if sent.sign is not None:
-            self._lanes.judge(number, sent.sign)
 
     def _recorded(self, taken: Taken, recorded: Recorded) -> None:
         self._lanes.recorded(taken, recorded)

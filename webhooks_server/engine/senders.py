@@ -5,7 +5,7 @@ A bounded set of sender tasks that take deliveries in turn. No task is made per 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 from webhooks_server.engine.lanes import Taken
 
@@ -27,6 +27,7 @@ class Senders:
         self._tasks = tasks
         self._count = 0
         self._busy = 0
+        self._beside = 0
         self._running: set[asyncio.Task[None]] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._stopping = False
@@ -62,6 +63,23 @@ class Senders:
             sender.add_done_callback(self._running.discard)
             count -= 1
 
+    def start_beside(self, work: Coroutine[object, object, None]) -> None:
+        """Run work that sends outside of the slots, and ends as those that send do."""
+        self._beside += 1
+        self._quiet.clear()
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended_beside)
+
+    def _ended_beside(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._beside -= 1
+        self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
+        if not (self._busy or self._beside):
+            self._quiet.set()
+
     async def stop(self) -> None:
         """Let no sender take anything more, and return when those that send have ended."""
         self._stopping = True
@@ -69,6 +87,11 @@ class Senders:
             if not waiter.done():
                 waiter.set_result(None)
         await self._quiet.wait()
+
+    @property
+    def beside(self) -> int:
+        """How much of what sends has no slot."""
+        return self._beside
 
     async def cut_off(self) -> None:
         """Give up what is being sent; returns once it has ended."""
@@ -90,5 +113,4 @@ class Senders:
                 await self._deliver(taken)
             finally:
                 self._busy -= 1
-                if not self._busy:
-                    self._quiet.set()
+                self._tell_quiet()

@@ -12,15 +12,15 @@ from webhooks_server.domain.delivery import (
     Record,
 )
 from webhooks_server.domain.errors import AddressIsBusy, NoEngine, NotSent, Unavailable
-from webhooks_server.domain.event import Accepted, Event
+from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import DeliverySeq, IdSource, SubscriptionNumber, delivery_id
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, Recipient, SendResult
-from webhooks_server.domain.retry import Tried, decide
+from webhooks_server.domain.retry import Decision, Tried, decide
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.domain.values import value
-from webhooks_server.engine.attempts import max_age_of, record_of, within_age
+from webhooks_server.engine.attempts import described, max_age_of, record_of, within_age
 from webhooks_server.engine.budget import ByteBudget
 from webhooks_server.engine.caches import Caches
 from webhooks_server.engine.config import EngineConfig
@@ -43,14 +43,15 @@ _NO_POLICY = RetryPolicy()
 class Sent:
     """What came of an attempt.
 
-    The record to commit, what it tells of the receiver, whether it never got out of this host, and
-    whether the subscription must be disabled.
+    The record to commit, what it tells of the receiver, whether it never got out of this host,
+    whether the subscription must be disabled, and whether another process has committed it.
     """
 
     record: Record
     sign: Sign | None = None
     is_local: bool = False
     disable: DisableReason | None = None
+    is_on_record: bool = False
 
 
 class Sending:
@@ -164,14 +165,20 @@ class Sending:
         request, result = await self._send(recipient, event, lease)
         return self.settle(lease, subscription, request, result, self._age(row.created_at))
 
-    async def ping(self, subscription: Subscription, accepted: Accepted, epoch: int) -> Sent:
+    async def load(self, delivery: NewDelivery) -> tuple[Recipient, Event]:
+        """Read what a delivery needs; raises GoneError."""
+        recipient = await self._subscriptions.get(delivery.subscription)
+        return recipient, await self._payloads.get(delivery.event_seq)
+
+    async def ping(
+        self, subscription: Subscription, event: Event, delivery: NewDelivery, epoch: int
+    ) -> Sent:
         """Make the one attempt of a ping; raises NoEngine where nobody could send it."""
-        (delivery,) = accepted.deliveries
         recipient = Recipient(subscription, self._config.user_agent)
         token = self._ids.uid()
         lease = self.lease(delivery, subscription, subscription.partition, epoch, token)
         try:
-            request, result = await self._send(recipient, accepted.event, lease)
+            request, result = await self._send(recipient, event, lease)
         except NotSent:
             raise NoEngine(subscription.name) from None
         return self.settle(lease, subscription, request, result, age=0)
@@ -213,42 +220,36 @@ class Sending:
             random.uniform(*JITTER),  # noqa: S311
         )
         decision = within_age(decision, max_age_of(delivery, subscription), age)
+        if not result.is_on_record:
+            self._told(lease, subscription, result, decision)
+        attempt = described(request, result, self._config.engine)
+        record = record_of(lease, attempt, decision)
+        sign = None if tried.is_ours else sign_of(result.outcome, result.status_code)
+        return Sent(
+            record=record,
+            sign=sign,
+            is_local=is_local,
+            disable=decision.disable,
+            is_on_record=result.is_on_record,
+        )
+
+    def _told(
+        self, lease: Lease, subscription: Subscription, result: SendResult, decision: Decision
+    ) -> None:
         self._telemetry.fact(
             "delivery.attempted",
             tenant=subscription.tenant,
             subscription=subscription.id,
-            delivery=delivery.uid.hex(),
+            delivery=lease.delivery.uid.hex(),
             attempt=lease.attempt_number,
             outcome=result.outcome.name.lower(),
             status_code=result.status_code,
             latency_ms=result.latency // 1000,
             state=decision.state.name.lower(),
         )
-        attempt = self._describe(request, result)
-        record = record_of(lease, attempt, decision)
-        sign = None if tried.is_ours else sign_of(result.outcome, result.status_code)
-        return Sent(record=record, sign=sign, is_local=is_local, disable=decision.disable)
 
     def _age(self, created_at: float) -> int:
         return round((self._clock.monotonic() - created_at) * 1_000_000)
-
-    def _describe(self, request: OutboundRequest, result: SendResult) -> Attempt:
-        return Attempt(
-            number=0,
-            outcome=result.outcome,
-            start_time=result.start_time,
-            latency=result.latency,
-            url=request.url,
-            status_code=result.status_code,
-            error_message=result.error_message,
-            remote_ip_address=result.remote_ip_address,
-            request_headers=request.recorded_headers(),
-            response_headers=dict(result.headers),
-            response_body=result.body,
-            response_body_truncated=result.body_truncated,
-            retry_after=result.retry_after,
-            relay=result.relay or self._config.engine,
-        )
 
     def _broken(self, lease: Lease) -> Sent:
         attempt = Attempt(

@@ -115,15 +115,21 @@ class Tenure:
         self.is_leaving = True
 
     def others(self) -> Sequence[EngineStatus]:
-        """Return the other engines that live, as their last beats were."""
+        """Return the other engines that live and can send, as their last beats were."""
         living = self._peers.living(self._clock.monotonic())
         return [
             EngineStatus(
                 engine=one.name, in_flight=one.in_flight, last_seen_time=one.last_seen_time
             )
             for one in living
-            if one.name != self._config.engine
+            if one.name != self._config.engine and one.slots > 0
         ]
+
+    def sender_of(self, partition: int) -> str | None:
+        """Return the other engine that owns a partition, where it lives and can send."""
+        holding = None if self._latest is None else self._latest.holdings.get(partition)
+        senders = {status.engine for status in self.others()}
+        return holding.owner if holding is not None and holding.owner in senders else None
 
     def _compare(self, beat: Beat) -> None:
         if self.is_leaving:

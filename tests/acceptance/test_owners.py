@@ -1,0 +1,222 @@
+"""Servers that share a database, and whatever arrives at one that does not own it (EB5, EB6)."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.harness.attached import attempts, succeeded, workers
+from tests.harness.cluster import Cluster
+from tests.harness.postgres_database import PostgresDatabase
+from tests.harness.receiver import Receiver
+from tests.harness.requests import publish, subscribe
+from tests.harness.served import Served, open_served, refused
+from tests.harness.waiting import until, until_async
+from webhooks.v1 import (
+    delivery_pb2,
+    delivery_service_pb2,
+    relay_service_pb2,
+    subscription_pb2,
+    subscription_service_pb2,
+)
+from webhooks_server.engine import relays, tenure
+from webhooks_server.engine.announcing import Announcing
+
+State = delivery_pb2.Delivery
+Outcome = delivery_pb2.DeliveryAttempt
+
+
+@pytest.fixture
+def cluster(database: PostgresDatabase) -> Cluster:
+    return Cluster(database)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an engine take what is free without waiting for others that start."""
+    monkeypatch.setattr(tenure, "FIRST_TAKE", 0.0)
+
+
+@dataclass
+class Pair:
+    """Two servers: one has all partitions, and one has none."""
+
+    owner: Served
+    other: Served
+
+
+@contextlib.asynccontextmanager
+async def open_pair(
+    cluster: Cluster, tmp_path: Path, *, owner_sends: bool = True
+) -> AsyncIterator[Pair]:
+    config = cluster.database.config()
+    async with open_served(tmp_path, database=config, sends=owner_sends, engine="owner") as owner:
+        if owner_sends:
+            await cluster.shared(256)
+        async with open_served(tmp_path, database=config, sends=False, engine="other") as other:
+            yield Pair(owner, other)
+            assert (await owner.stores.control.audit(None)).violations == ()
+        assert owner.telemetry.faults == other.telemetry.faults == []
+
+
+async def leased(served: Served) -> relay_service_pb2.LeasedDelivery:
+    """Lease one delivery without a stream."""
+    request = relay_service_pb2.LeaseDeliveriesRequest(relay="far-away", max_deliveries=1)
+    request.wait_duration.FromSeconds(8)
+    request.lease_duration.FromMilliseconds(100)
+    answer = await served.relays.LeaseDeliveries(request)
+    (delivery,) = answer.deliveries
+    return delivery
+
+
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> subscription_pb2.SubscriptionConfig:
+    """Let leases of a subscription with this configuration end after little more than a second."""
+    monkeypatch.setattr(relays, "AFTER_TIMEOUT_SECONDS", 0.1)
+    config = subscription_pb2.SubscriptionConfig()
+    config.timeout.FromSeconds(1)
+    return config
+
+
+async def report(
+    served: Served, delivery: relay_service_pb2.LeasedDelivery
+) -> relay_service_pb2.ReportDeliveriesResponse.Result:
+    request = relay_service_pb2.ReportDeliveriesRequest(
+        relay="far-away", reports=[succeeded(delivery)]
+    )
+    (result,) = (await served.relays.ReportDeliveries(request)).results
+    return result
+
+
+async def test_a_report_at_another_server_settles_the_delivery(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
+        await subscribe(pair.owner)
+        waiting = asyncio.ensure_future(leased(pair.owner))
+        await cluster.shared(256)
+        await pair.owner.publisher.Publish(publish())
+        delivery = await waiting
+        assert pair.owner.engine.relays.held == 1
+
+        result = await report(pair.other, delivery)
+        assert (result.state, result.HasField("error")) == (State.STATE_SUCCEEDED, False)
+        # The owner's lane forgets what was in flight, long before the lease ends.
+        await until(lambda: pair.owner.engine.relays.held == 0, 1.0)
+        await until(lambda: pair.owner.engine.ownership.lanes.in_flight == 0, 1.0)
+        counted = [
+            served.telemetry.facts
+            for served in (pair.owner, pair.other)
+            for name, _ in served.telemetry.facts
+            if name == "delivery.attempted"
+        ]
+        assert len(counted) == 1
+        for served in (pair.other, pair.owner):
+            assert (await report(served, delivery)).state == State.STATE_SUCCEEDED
+        (attempt,) = await attempts(pair.other, delivery.delivery)
+        assert (attempt.outcome, attempt.late) == (Outcome.OUTCOME_SUCCEEDED, False)
+
+
+async def test_a_report_whose_word_is_lost_settles_the_delivery_all_the_same(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Announcing, "reported", lambda *_: None)
+    config = short_lease(monkeypatch)
+    async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
+        await subscribe(pair.owner, config=config)
+        waiting = asyncio.ensure_future(leased(pair.owner))
+        await cluster.shared(256)
+        await pair.owner.publisher.Publish(publish())
+        delivery = await waiting
+        assert (await report(pair.other, delivery)).state == State.STATE_SUCCEEDED
+        # The end of its lease changes nothing.
+        await until(lambda: pair.owner.engine.ownership.lanes.in_flight == 0)
+        (attempt,) = await attempts(pair.other, delivery.delivery)
+        assert attempt.outcome == Outcome.OUTCOME_SUCCEEDED
+
+
+async def test_a_report_after_the_end_of_its_lease_is_late(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = short_lease(monkeypatch)
+    async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
+        await subscribe(pair.owner, config=config)
+        waiting = asyncio.ensure_future(leased(pair.owner))
+        await cluster.shared(256)
+        await pair.owner.publisher.Publish(publish())
+        delivery = await waiting
+
+        async def abandoned() -> bool:
+            return len(await attempts(pair.other, delivery.delivery)) == 1
+
+        await until_async(abandoned)
+        assert (await report(pair.other, delivery)).state == State.STATE_PENDING
+        first, second = await attempts(pair.other, delivery.delivery)
+        assert (first.outcome, first.late) == (Outcome.OUTCOME_ABANDONED, False)
+        assert (second.outcome, second.late) == (Outcome.OUTCOME_SUCCEEDED, True)
+
+
+async def test_a_ping_is_made_by_the_owner_and_answered_by_the_server_asked(
+    cluster: Cluster, tmp_path: Path, receiver: Receiver
+) -> None:
+    async with open_pair(cluster, tmp_path) as pair:
+        made = await subscribe(pair.other, receiver.url)
+        pause = subscription_service_pb2.PauseSubscriptionRequest(name=made.name)
+        await pair.other.subscriptions.PauseSubscription(pause)
+        ask = subscription_service_pb2.PingSubscriptionRequest(name=made.name)
+        begun = time.monotonic()
+        answer = await pair.other.subscriptions.PingSubscription(ask)
+        assert time.monotonic() - begun < 2
+        attempt = answer.attempt
+        assert (attempt.outcome, attempt.late) == (Outcome.OUTCOME_SUCCEEDED, False)
+        assert attempt.response_status_code == 200
+        (parent, _, number) = attempt.name.rpartition("/attempts/")
+        assert number == "1"
+        shown = await pair.other.deliveries.GetDelivery(
+            delivery_service_pb2.GetDeliveryRequest(name=parent)
+        )
+        assert shown.delivery.state == State.STATE_SUCCEEDED
+        assert len([one for one in receiver.requests if b'"subscription"' in one.body]) == 1
+
+
+async def test_a_ping_without_a_live_engine_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
+        made = await subscribe(pair.other, "https://receiver.example/hook")
+        ask = subscription_service_pb2.PingSubscriptionRequest(name=made.name)
+        refusal = await refused(pair.other.subscriptions.PingSubscription(ask))
+        assert (refusal.code, refusal.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "NO_ENGINE",
+        )
+        assert await workers(pair.other) == []
+
+
+async def test_tests_and_manual_retries_and_cancels_wake_the_owner(
+    cluster: Cluster, tmp_path: Path, receiver: Receiver
+) -> None:
+    async with open_pair(cluster, tmp_path) as pair:
+        made = await subscribe(pair.other, receiver.url)
+        receiver.status = 500
+        ask = subscription_service_pb2.TestSubscriptionRequest(name=made.name, event_type="a")
+        tested = await pair.other.subscriptions.TestSubscription(ask)
+        name = tested.delivery.name
+
+        async def made_attempts(count: int) -> None:
+            async def as_many() -> bool:
+                return len(await attempts(pair.other, name)) == count
+
+            await until_async(as_many, 2.0)
+
+        await made_attempts(1)
+        receiver.status = 200
+        retry = delivery_service_pb2.RetryDeliveryRequest(name=name)
+        await pair.other.deliveries.RetryDelivery(retry)
+        await made_attempts(2)
+        shown = await pair.other.deliveries.GetDelivery(
+            delivery_service_pb2.GetDeliveryRequest(name=name)
+        )
+        assert shown.delivery.state == State.STATE_SUCCEEDED
