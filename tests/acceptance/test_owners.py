@@ -14,7 +14,7 @@ from tests.harness.attached import attempts, succeeded, workers
 from tests.harness.cluster import Cluster
 from tests.harness.postgres_database import PostgresDatabase
 from tests.harness.receiver import Receiver
-from tests.harness.requests import publish, subscribe
+from tests.harness.requests import create, publish, subscribe
 from tests.harness.served import Served, open_served, refused
 from tests.harness.waiting import until, until_async
 from webhooks.v1 import (
@@ -26,6 +26,8 @@ from webhooks.v1 import (
 )
 from webhooks_server.engine import relays, tenure
 from webhooks_server.engine.announcing import Announcing
+
+pytestmark = pytest.mark.long
 
 State = delivery_pb2.Delivery
 Outcome = delivery_pb2.DeliveryAttempt
@@ -220,3 +222,20 @@ async def test_tests_and_manual_retries_and_cancels_wake_the_owner(
             delivery_service_pb2.GetDeliveryRequest(name=name)
         )
         assert shown.delivery.state == State.STATE_SUCCEEDED
+
+
+async def test_a_new_subscription_is_pinged_and_tested_at_once(
+    cluster: Cluster, tmp_path: Path, receiver: Receiver
+) -> None:
+    """Also where the server has yet to hear of it: its index follows with the next beat."""
+    async with open_pair(cluster, tmp_path) as pair:
+        for number in range(5):
+            request = create(f"{receiver.url}/{number}")
+            request.skip_ping = False
+            made = (await pair.other.subscriptions.CreateSubscription(request)).subscription
+            for served in (pair.other, pair.owner):
+                ask = subscription_service_pb2.TestSubscriptionRequest(
+                    name=made.name, event_type="a"
+                )
+                await served.subscriptions.TestSubscription(ask)
+        await receiver.got(15)

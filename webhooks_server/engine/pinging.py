@@ -59,8 +59,9 @@ class Pinging:
     def heard(self, delivery: NewDelivery) -> None:
         """Make the attempt of a ping that somebody waits for at another process."""
         entry = self._index.get(delivery.subscription)
-        is_mine = entry is not None and entry.partition in self._lanes.epochs
-        if is_mine and self._senders.beside < MAX_HEARD:
+        # One that this engine has yet to hear of is looked up.
+        may_be_mine = entry is None or entry.partition in self._lanes.epochs
+        if may_be_mine and self._senders.beside < MAX_HEARD:
             self._senders.start_beside(self._send_heard(delivery))
 
     async def _send_heard(self, delivery: NewDelivery) -> None:

@@ -109,6 +109,8 @@ class Pings:
         publish = Publish(
             tenant=found.tenant, events=(event,), only=found.number, trigger=Trigger.TEST
         )
+        # It may have been created a moment ago, at another server.
+        await catch_up(self._index, self._subscriptions)
         accepted = await self._events.append(publish)
         try:
             uid = _only_delivery(accepted[0], found)
@@ -137,6 +139,7 @@ class Pings:
         return PingResult(delivery_name=name, attempt=attempt)
 
     async def _enqueue(self, subscription: Subscription) -> None:
+        await catch_up(self._index, self._subscriptions)
         self._engine.accepted(await self._append(subscription, first_due_delay=0))
 
     async def _append(self, subscription: Subscription, first_due_delay: int) -> Sequence[Accepted]:
