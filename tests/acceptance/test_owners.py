@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.harness.attached import attempts, succeeded, workers
+from tests.harness.attached import attached, attempts, succeeded, workers
 from tests.harness.cluster import Cluster
 from tests.harness.postgres_database import PostgresDatabase
 from tests.harness.receiver import Receiver
@@ -239,3 +239,29 @@ async def test_a_new_subscription_is_pinged_and_tested_at_once(
                 )
                 await served.subscriptions.TestSubscription(ask)
         await receiver.got(15)
+
+
+async def test_partitions_are_with_engines_that_have_slots(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenure, "WITHOUT_SLOTS", 0.3)
+    async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
+        async with attached(pair.owner, slots=3):
+            await cluster.shared(256)
+            assert cluster.owned() == {"owner": 256}
+        # With nobody to send, there is nothing to own.
+        await until(lambda: cluster.owned() == {})
+        async with attached(pair.other, slots=1):
+            await until(lambda: cluster.owned() == {"other": 256})
+
+
+async def test_caps_of_hosts_are_shared_by_the_engines_that_send(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """EC10."""
+    async with open_pair(cluster, tmp_path) as pair:
+        lanes = pair.owner.engine.ownership.lanes
+        assert lanes.gates.engines == 1
+        async with attached(pair.other, slots=1):
+            await until(lambda: lanes.gates.engines == 2)
+        await until(lambda: lanes.gates.engines == 1)

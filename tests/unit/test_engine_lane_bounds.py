@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.test_engine_lanes import SECOND, World, delivery, entry
+from webhooks_server.domain.breaker import Standing
 from webhooks_server.domain.delivery import DeliveryState, Recorded
 from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.subscription import State
 from webhooks_server.domain.times import Micros
+from webhooks_server.engine.gates import Gates, HostCaps
 from webhooks_server.engine.lane import Reading
 
 
@@ -188,3 +190,18 @@ def test_a_lane_in_which_something_expires_first_is_read_by_then() -> None:
     assert world.lanes._places.timers.next() == pytest.approx(world.now + 1)
     world.lanes.note(LaneHead(subscription=number, partition=1, due_in=60 * SECOND))
     assert len(world.lanes) == 0
+
+
+def test_a_share_of_a_bound_of_hosts_holds_for_gates_that_are_there() -> None:
+    """EC10: what spans subscriptions is divided by the engines that send, and never nothing."""
+    caps = HostCaps(in_flight=4, requests_per_second=1)
+    gates = Gates(8, caps, lambda: 0.0, lambda _: False, lambda: None)
+    one = replace(entry(1), host="a.example")
+    (gate,) = gates.of(one, Standing.PROVEN)
+    found = []
+    for engines in (1, 2, 1000, 1):
+        gates.share(engines)
+        assert gates.of(one, Standing.PROVEN) == (gate,)
+        assert gate.rate is not None
+        found.append((gate.most, round(gate.rate.interval)))
+    assert found == [(4, 1), (2, 2), (1, 60), (4, 1)]

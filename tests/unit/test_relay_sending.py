@@ -41,6 +41,9 @@ class Gate:
         self.sent: list[str] = []
         self.error: Exception | None = None
 
+    def share(self, engines: int) -> None:
+        """It bounds nothing."""
+
     async def send(self, request: OutboundRequest) -> SendResult:
         self.sent.append(request.url)
         await self.open.wait()

@@ -17,6 +17,9 @@ FIRST_TAKE = 1.0
 CALM = 10.0
 """How long nobody may have come or gone before anything is given back."""
 RELEASE_INTERVAL = 1.0
+WITHOUT_SLOTS = 3.0
+"""After how long without anybody who could send an engine gives everything back; a relay that comes
+again, or asks for one lease after the other, finds it as it was."""
 FRESH = 0.9
 """How long a beat lets requests start, at least; twice its round trip where that is longer."""
 

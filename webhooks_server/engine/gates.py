@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from webhooks_server.domain.breaker import Standing
 from webhooks_server.domain.ids import SubscriptionNumber
-from webhooks_server.domain.rates import Rate, per_minute
+from webhooks_server.domain.rates import Rate, per_minute, shared
 from webhooks_server.domain.subscription import IndexEntry
 from webhooks_server.engine.lane import Gate, Lane
 from webhooks_server.engine.timers import Timers
@@ -45,7 +45,8 @@ class Gates:
 
         `freed` puts a lane whose gate opened back, and tells whether it still wants through.
         """
-        self._caps = caps
+        self._all_caps = self._caps = caps
+        self.engines = 1
         self._monotonic = monotonic
         self._freed = freed
         self._tell_timer = timer
@@ -64,6 +65,18 @@ class Gates:
         for gate in (self._failing, self._doubtful):
             self._wake(gate)
 
+    def share(self, engines: int) -> None:
+        """Keep to the share of one of so many engines in what hosts may get (EC10)."""
+        if engines == self.engines:
+            return
+        self.engines = engines
+        most = shared(self._all_caps.in_flight, engines)
+        self._caps = self._all_caps._replace(in_flight=most)
+        for name, gate in self._named.items():
+            if isinstance(name, str):
+                gate.most, gate.rate = most, self._host_rate()
+                self._wake(gate)
+
     def of(self, entry: IndexEntry, standing: Standing) -> tuple[Gate, ...]:
         """Return the gates of a lane; none where nothing but its own bound holds it."""
         gates: list[Gate] = []
@@ -72,9 +85,7 @@ class Gates:
         if standing is Standing.FAILING:
             gates.append(self._failing)
         if entry.host and any(self._caps):
-            most, per_second = self._caps
-            rate = per_minute(per_second * SECONDS_PER_MINUTE) if per_second else None
-            gates.append(self._gate(entry.host, most, rate))
+            gates.append(self._gate(entry.host, self._caps.in_flight, self._host_rate()))
         if entry.max_requests_per_minute:
             rate = per_minute(entry.max_requests_per_minute)
             gates.append(self._gate(entry.number, 0, rate))
@@ -143,6 +154,10 @@ class Gates:
     def clear(self) -> None:
         """Let no gate wait for a moment any more."""
         self.timers.clear()
+
+    def _host_rate(self) -> Rate | None:
+        requests = self._caps.requests_per_second * SECONDS_PER_MINUTE
+        return per_minute(shared(requests, self.engines)) if requests else None
 
     def _gate(self, name: str | SubscriptionNumber, most: int, rate: Rate | None) -> Gate:
         gate = self._named.get(name)

@@ -33,6 +33,7 @@ class Lanes:
             index, monotonic, events, bounds, lambda partition: partition in self.epochs
         )
         self.standings = self._places.standings
+        self.gates = self._places.gates
         self.most_rows = bounds.rows
         self._highest_read = 0
 
@@ -105,10 +106,6 @@ class Lanes:
     def sends(self, lane: Lane) -> bool:
         """Tell whether a lane may send at all: its subscription does, and its breaker is shut."""
         return self._places.sends(lane)
-
-    def resize(self, slots: int) -> None:
-        """Let the classes of lanes share so many slots from now on."""
-        self._places.gates.resize(slots)
 
     def put_back(self, taken: Taken, pause: float = 0.0) -> None:
         """Undo a take: nothing was sent. With a pause its lane is not looked at for so long."""

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from webhooks_server.domain.delivery import NewDelivery
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.partitions import Heard, Reported
+from webhooks_server.domain.partitions import Heard
 from webhooks_server.engine.announcing import Announcing
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.discovery import Discovery
 from webhooks_server.engine.finding import Finding
 from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.tenure import Tenure, entry_of
 from webhooks_server.ports import Clock, Stores, Telemetry
 
@@ -23,20 +24,21 @@ class Ownership:
         config: EngineConfig,
         stores: Stores,
         lanes: Lanes,
-        slots: Callable[[], int],
+        relays: Relays,
         index: MatchIndex,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        """Put the parts together; nothing runs yet. `slots` tells how many there are now."""
+        """Put the parts together; nothing runs yet. `relays` are those that send for it."""
         self.lanes = lanes
+        self._relays = relays
         self._session = stores.leases.session(entry_of(config))
         self.finding = Finding(stores.lanes, lanes, clock)
         self.tenure = Tenure(
             config=config,
             session=self._session,
             lanes=lanes,
-            slots=slots,
+            relays=relays,
             finding=self.finding,
             clock=clock,
             telemetry=telemetry,
@@ -47,18 +49,14 @@ class Ownership:
     def listen(
         self,
         lost: Callable[[], None],
-        reported: Callable[[Reported], None],
         pinged: Callable[[NewDelivery], None],
     ) -> None:
-        """Do what others announce, and have done what is not about lanes.
-
-        Call `lost` when the session is.
-        """
+        """Do what others announce: `pinged` is called with pings, and `lost` with the session."""
 
         def hear(heard: Heard) -> None:
             # What is in flight ends in its time, also at a stop.
             for report in heard.reports:
-                reported(report)
+                self._relays.reported_elsewhere(report)
                 self.lanes.reread(report.subscription)
             if not self.tenure.is_leaving:
                 self._hear(heard)

@@ -54,6 +54,10 @@ class Peers:
         engines = () if self._beat is None else self._beat.engines
         return [one for one in engines if not self.is_gone(one.name, now)]
 
+    def senders(self, now: float) -> int:
+        """Return how many engines send that are not gone; at least this one."""
+        return max(1, sum(one.slots > 0 for one in self.living(now)))
+
     def free(self, now: float) -> Sequence[int]:
         """Return the partitions that may be taken."""
         if self._beat is None:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.rates import shared
 from webhooks_server.domain.subscription import IndexEntry
 from webhooks_server.engine.buffers import Buffers
 from webhooks_server.engine.gates import NO_CAPS, Gates, HostCaps
@@ -32,13 +31,13 @@ class LaneBounds(NamedTuple):
     hosts: HostCaps = NO_CAPS
 
 
-def bounds_for(slots: int, hosts: HostCaps, engines: int = 1) -> LaneBounds:
-    """Return the bounds of an engine with so many slots, one of so many (EC10)."""
+def bounds_for(slots: int, hosts: HostCaps) -> LaneBounds:
+    """Return the bounds of an engine with so many slots."""
     return LaneBounds(
         slots=slots,
         rows=ROWS_PER_SLOT * slots,
         shared_rows=SHARED_PER_SLOT * slots,
-        hosts=HostCaps(*(shared(cap, engines) for cap in hosts)),
+        hosts=hosts,
     )
 
 

@@ -100,6 +100,11 @@ class Relays:
             raise NotSent
         return await self._send_away(relay, request)
 
+    def share(self, engines: int) -> None:
+        """Keep to the share of one of so many engines in what addresses may get (EC10)."""
+        if self._local is not None:
+            self._local.share(engines)
+
     async def _send_away(self, relay: AttachedRelay, request: OutboundRequest) -> SendResult:
         if request.lease is None:
             raise NotSent

@@ -76,7 +76,7 @@ class RunningEngine:
             config=config,
             stores=stores,
             lanes=self._lanes,
-            slots=lambda: self.relays.slots,
+            relays=self.relays,
             index=index,
             clock=clock,
             telemetry=telemetry,
@@ -148,9 +148,7 @@ class RunningEngine:
             telemetry=telemetry,
         )
         self._pings = PingsAnywhere(pinging, self.relays, self.ownership, stores.deliveries, clock)
-        self.ownership.listen(
-            self._upkeep.changed.set, self.relays.reported_elsewhere, pinging.heard
-        )
+        self.ownership.listen(self._upkeep.changed.set, pinging.heard)
         loops = (self._recorder, self._upkeep, self._watch, self.relays)
         watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *caches))
         failing = (stores.subscriptions, self._lanes.standings, index, clock, telemetry)
@@ -245,7 +243,7 @@ class RunningEngine:
         await self._stopping.finish()
 
     def _resize(self) -> None:
-        self._lanes.resize(self.relays.slots)
+        self._lanes.gates.resize(self.relays.slots)
         self._senders.resize(self.relays.slots)
 
     @property

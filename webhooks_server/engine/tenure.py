@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from webhooks_server.domain.lanes import EngineStatus
@@ -11,6 +11,7 @@ from webhooks_server.domain.partitions import Beat, EngineEntry, claims_to
 from webhooks_server.domain.shares import (
     FIRST_TAKE,
     RELEASE_INTERVAL,
+    WITHOUT_SLOTS,
     fresh_for,
     given_back,
     picked,
@@ -20,6 +21,7 @@ from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.finding import Finding
 from webhooks_server.engine.lanes import Lanes
 from webhooks_server.engine.peers import Peers
+from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, EngineSession, Telemetry
 
@@ -38,16 +40,16 @@ class Tenure:
         config: EngineConfig,
         session: EngineSession,
         lanes: Lanes,
-        slots: Callable[[], int],
+        relays: Relays,
         finding: Finding,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        """Take the collaborators, and what tells how many slots there are; nothing is owned yet."""
+        """Take the collaborators; nothing is owned yet."""
         self._config = config
         self._session = session
         self._lanes = lanes
-        self._slots = slots
+        self._relays = relays
         self._finding = finding
         self._clock = clock
         self._telemetry = telemetry
@@ -56,7 +58,7 @@ class Tenure:
         self._latest: Beat | None = None
         self._round_trip = 0.0
         self._releasing: dict[int, int] = {}
-        self._released_at = self._begun
+        self._released_at = self._sent_at = self._begun
         self._turn = asyncio.Lock()
         self._changed_at = 0.0
         self.is_leaving = False
@@ -80,13 +82,16 @@ class Tenure:
     async def beat(self) -> Beat:
         """Prove that this engine lives, and drop what it has lost."""
         asked = self._clock.monotonic()
-        beat = await self._session.beat(self._slots(), self._lanes.in_flight)
+        beat = await self._session.beat(self._relays.slots, self._lanes.in_flight)
         now = self._clock.monotonic()
         self._round_trip = now - asked
         is_new = self._peers.observe(beat, now)
         # What was asked before partitions changed hands knows nothing of that.
         if not (self._session.is_exclusive or self._turn.locked() or asked < self._changed_at):
             self._compare(beat)
+        engines = self._peers.senders(now)
+        self._lanes.gates.share(engines)
+        self._relays.share(engines)
         if is_new:
             self._finding.ask(self._lanes.epochs)
         self._latest = beat
@@ -146,7 +151,7 @@ class Tenure:
 
     async def _take(self, beat: Beat) -> None:
         now = self._clock.monotonic()
-        if now - self._begun < FIRST_TAKE:
+        if now - self._begun < FIRST_TAKE or not self._relays.slots:
             return
         wanted = self._peers.share - len(self._lanes.epochs) - len(self._releasing)
         start = zlib.crc32(self._config.engine.encode()) % PARTITIONS
@@ -158,11 +163,17 @@ class Tenure:
 
     def _begin_releases(self) -> None:
         now = self._clock.monotonic()
-        if not self._peers.is_calm(now) or now - self._released_at < RELEASE_INTERVAL:
+        if self._relays.slots:
+            self._sent_at = now
+        if now - self._sent_at >= WITHOUT_SLOTS:
+            # Nobody sends for them as long as they are here.
+            chosen: Collection[int] = list(self._lanes.epochs)
+        elif not self._peers.is_calm(now) or now - self._released_at < RELEASE_INTERVAL:
             return
-        lanes = Counter(lane.partition for lane in self._lanes)
-        owned = {partition: lanes[partition] for partition in self._lanes.epochs}
-        chosen = given_back(owned, self._peers.share)
+        else:
+            lanes = Counter(lane.partition for lane in self._lanes)
+            owned = {partition: lanes[partition] for partition in self._lanes.epochs}
+            chosen = given_back(owned, self._peers.share)
         if chosen:
             self._released_at = now
             self._releasing |= {one: self._lanes.epochs[one] for one in chosen}

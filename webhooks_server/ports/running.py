@@ -50,6 +50,10 @@ class Relay(Protocol):
         """
         ...
 
+    def share(self, engines: int) -> None:
+        """Keep to the share of one of so many engines in what spans them: bounds of addresses."""
+        ...
+
 
 class Engine(Protocol):
     """The engine as the front door sees it."""

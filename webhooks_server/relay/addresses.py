@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from webhooks_server.domain.errors import AddressIsBusy
-from webhooks_server.domain.rates import Rate, per_minute
+from webhooks_server.domain.rates import Rate, per_minute, shared
 
 SECONDS_PER_MINUTE = 60
 MOST_UNUSED = 1024
@@ -23,14 +23,20 @@ class Addresses:
     def __init__(
         self, in_flight: int, requests_per_second: int, monotonic: Callable[[], float]
     ) -> None:
-        self._most = in_flight
+        self._in_flight = in_flight
+        self._per_minute = requests_per_second * SECONDS_PER_MINUTE
+        self._most = 0
         self._rate: Rate | None = None
-        if requests_per_second:
-            self._rate = per_minute(requests_per_second * SECONDS_PER_MINUTE)
+        self.share(1)
         self._monotonic = monotonic
         self._known: dict[str, _Address] = {}
         self._sweep_at = MOST_UNUSED
         self.bounded = bool(in_flight or requests_per_second)
+
+    def share(self, engines: int) -> None:
+        """Keep to the share of one of so many that send."""
+        self._most = shared(self._in_flight, engines)
+        self._rate = per_minute(shared(self._per_minute, engines)) if self._per_minute else None
 
     def check(self, address: str) -> None:
         """Raise AddressIsBusy where no request may start: before a connection is opened for it."""

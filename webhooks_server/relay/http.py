@@ -105,6 +105,10 @@ class HttpRelay:
             sock_connect=config.connect_timeout, ceil_threshold=config.connect_timeout
         )
 
+    def share(self, engines: int) -> None:
+        """Keep to the share of one of so many in what all requests to one address may do."""
+        self._addresses.share(engines)
+
     async def send(self, request: OutboundRequest) -> SendResult:
         """Send a request and tell what came of it; waiting for its turn is not on its time."""
         exchange = Exchange()
