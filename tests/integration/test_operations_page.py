@@ -23,7 +23,7 @@ from webhooks.v1 import admin_service_pb2, event_pb2, publisher_service_pb2, sub
 from webhooks.v1.admin_service_pb2_grpc import AdminServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
-from webhooks_server.app import open_app
+from webhooks_server.app.serving import open_app
 from webhooks_server.domain.errors import StartError
 from webhooks_server.ops.catalogue import DISTRIBUTIONS, LEVELS
 from webhooks_server.settings import Settings

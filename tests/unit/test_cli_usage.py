@@ -84,6 +84,10 @@ async def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -
         (["listen", "--status", "199"], 2, "--status"),
         (["listen", "--count", "0"], 2, "--count"),
         (["listen", "--wait", "-1"], 2, "--wait"),
+        (["relay"], 2, "say where to get what is to be sent"),
+        (["relay", "--data-dir", "x"], 2, "a SQLite file belongs to the one server"),
+        (["relay", "--server", NOBODY, "--database-url", "postgresql://x"], 2, "give one"),
+        (["relay", "--database-url", "sqlite://x"], 2, "must begin with postgresql://"),
         (["config", "--slots", "many"], 2, "--slots must be a valid integer"),
     ],
 )

@@ -16,7 +16,7 @@ def serve(*, settings: ServerOptions = None) -> int:
     """
     # What is imported stays; the collector would look it all over again and again meanwhile.
     gc.disable()
-    from webhooks_server.app import run
+    from webhooks_server.app.serving import run
 
     gc.enable()
     return run(settings or Settings())

@@ -24,7 +24,7 @@ from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.engine.late import LateReports
 from webhooks_server.engine.learning import Learning
 from webhooks_server.engine.ownership import Ownership
-from webhooks_server.engine.passes import Pass
+from webhooks_server.engine.passes import Passes
 from webhooks_server.engine.pinging import Pinging, PingsAnywhere
 from webhooks_server.engine.places import LaneEvents, bounds_for
 from webhooks_server.engine.recording import Recorder
@@ -58,7 +58,6 @@ class RunningEngine:
         self._config, self._stores, self._index = config, stores, index
         self._clock, self._telemetry = clock, telemetry
         self._closed = self._held_back = False
-        self._passes: dict[Pass, asyncio.Timeout] = {}
         self.relays = Relays(
             relay,
             config.slots,
@@ -89,6 +88,14 @@ class RunningEngine:
         )
         self._recorder = Recorder(
             stores.lanes, index, clock, telemetry, self._watch.refused, self.relays.recorded
+        )
+        self._passes = Passes(
+            store=stores.lanes,
+            ownership=self.ownership,
+            relays=self.relays,
+            index=index,
+            clock=clock,
+            telemetry=telemetry,
         )
         self._stopping = Stopping(
             config=config,
@@ -199,23 +206,19 @@ class RunningEngine:
         return await self._pings.send(subscription, accepted.event, *accepted.deliveries)
 
     async def notify(self, tenant: TenantId | None) -> PassResult:
-        """Relay everything that is due now and may be sent; returns when that is settled.
+        """Have everything sent that is due now and may be; returns when that is settled.
 
         Raises ShuttingDown, NoEngine.
         """
         await self._upkeep.refresh()
         if self._stopping.begun:
             raise ShuttingDown
-        self.relays.check()
-        one = Pass(tenant, self._clock)
-        try:
-            async with asyncio.timeout(None) as end:
-                self._passes[one] = end
-                return await one.run(self._stores.lanes, self._lanes, self._index)
-        except TimeoutError:
-            raise ShuttingDown from None
-        finally:
-            self._passes.pop(one, None)
+        return await self._passes.run(tenant)
+
+    async def ready(self) -> bool:
+        """Tell whether anything can be sent: not at a stop, nor while the store is away."""
+        is_old = self._upkeep.age > self._config.stale_after
+        return self._watch.writable and not (is_old or self._stopping.begun)
 
     def status(self) -> Sequence[EngineStatus]:
         """Return who sends: the relay of this engine, if any, those attached, and other engines."""
@@ -233,8 +236,7 @@ class RunningEngine:
     def stop_taking(self, grace: float) -> None:
         """Send nothing new; the stop that follows has ended `grace` seconds from now."""
         self._stopping.begin(grace)
-        while self._passes:
-            self._passes.popitem()[1].reschedule(0)
+        self._passes.end()
 
     async def stop(self) -> None:
         """Let what is in flight end and be recorded, and give the partitions back."""
@@ -294,6 +296,5 @@ class RunningEngine:
     def _recorded(self, taken: Taken, recorded: Recorded) -> None:
         self._lanes.recorded(taken, recorded)
         self._upkeep.bear(taken.lane.number, recorded.failures)
-        for one in self._passes:
-            one.count(taken, recorded)
+        self._passes.count(taken, recorded)
         self._go_on()

@@ -119,6 +119,13 @@ class Tenure:
         """Take and give back nothing any more."""
         self.is_leaving = True
 
+    @property
+    def has_peers(self) -> bool:
+        """Whether another engine lives that sends, and stays."""
+        living = self._peers.living(self._clock.monotonic())
+        mine = self._config.engine
+        return any(one.slots and one.name != mine and not one.is_transient for one in living)
+
     def others(self) -> Sequence[EngineStatus]:
         """Return the other engines that live and can send, as their last beats were."""
         living = self._peers.living(self._clock.monotonic())

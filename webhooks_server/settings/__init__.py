@@ -7,6 +7,14 @@ use it (`--data-dir`); the option wins. docs/settings.md lists them, and a test 
 from webhooks_server.settings.client import ClientSettings
 from webhooks_server.settings.environment import option, variable
 from webhooks_server.settings.relay import RelaySettings
+from webhooks_server.settings.sending import SendingSettings
 from webhooks_server.settings.server import Settings
 
-__all__ = ["ClientSettings", "RelaySettings", "Settings", "option", "variable"]
+__all__ = [
+    "ClientSettings",
+    "RelaySettings",
+    "SendingSettings",
+    "Settings",
+    "option",
+    "variable",
+]

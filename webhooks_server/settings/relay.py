@@ -1,14 +1,14 @@
-"""The settings of a relay that serves a server elsewhere."""
+"""The settings of a relay: of one that shares a database, or serves a server elsewhere."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
+from typing_extensions import override
 
 from webhooks_server.domain.addresses import is_loopback, split_address
 from webhooks_server.domain.ids import is_lower_id
-from webhooks_server.settings.client import ClientSettings
-from webhooks_server.settings.egress import EgressValues
 from webhooks_server.settings.kinds import DEFAULT_ADDRESS, KEPT_HEADER_BYTES
+from webhooks_server.settings.sending import SendingSettings
 
 if TYPE_CHECKING:
     from webhooks_server.relay.http import RelayConfig
@@ -31,52 +31,27 @@ def _checked_name(value: str) -> str:
     return value
 
 
-class RelaySettings(EgressValues, ClientSettings):
-    """What such a relay needs; those that it shares with a server have the same names there."""
+class RelaySettings(SendingSettings):
+    """What a relay needs; what it shares with a server has the same names there."""
 
     server: Annotated[str, AfterValidator(_checked_server)] = Field(
         default=DEFAULT_ADDRESS, description="The server to send for: grpc://host:port."
     )
     relay_name: Annotated[str, AfterValidator(_checked_name)] = Field(
-        default="", description="The name that attempts are recorded with; made up if unset."
-    )
-    slots: int = Field(
-        default=256, ge=1, le=4096, description="Requests to receivers at the same time."
-    )
-    kept_response_bytes: int = Field(
-        default=16384,
-        ge=0,
-        le=65536,
-        description="How much of a receiver's answer is reported; 0 reports nothing but the"
-        " status.",
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least that is logged."
-    )
-    log_format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="json: one object a line, as is auto. console: for people."
-    )
-    stop_grace: float = Field(
-        default=35.0,
-        ge=0,
-        le=3600,
-        description="Seconds that requests and their reports get to finish at a stop.",
+        default="",
+        description="The name that attempts are recorded with, with --server; made up if unset.",
     )
 
     @property
+    @override
     def is_development(self) -> bool:
-        """Whether the profile in force is development; auto: where the server is on loopback."""
+        """Whether the profile in force is development; auto: where a server on loopback is it."""
         if self.profile == "auto":
-            return is_loopback(self.server)
+            return is_loopback(self.server) and not self.database_url.get_secret_value()
         return self.profile == "development"
 
-    @property
-    def logs_json(self) -> bool:
-        """Whether log lines are JSON."""
-        return self.log_format != "console"
-
-    def relay_config(self) -> "RelayConfig":
-        """Build the configuration of what sends."""
+    def away_config(self) -> "RelayConfig":
+        """Build the configuration of what sends for a server elsewhere, which keeps the caps."""
         from webhooks_server.relay.http import RelayConfig  # noqa: PLC0415
 
         return RelayConfig(

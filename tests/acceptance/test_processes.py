@@ -1,0 +1,77 @@
+"""Servers and relays as processes that share a PostgreSQL database."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import grpc.aio
+import pytest
+
+from tests.harness.cluster import Cluster
+from tests.harness.command_line import run
+from tests.harness.postgres_database import PostgresDatabase
+from tests.harness.processes import started
+from tests.harness.receiver import Receiver
+from tests.harness.remote import open_line
+from tests.harness.requests import create, publish
+from tests.harness.scraping import get
+from tests.harness.waiting import until_async
+from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
+from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def cluster(database: PostgresDatabase) -> Cluster:
+    return Cluster(database)
+
+
+async def test_a_relay_sends_what_a_server_that_sends_nothing_takes(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    url = cluster.database.url
+    async with (
+        started("serve", url, "--no-relay") as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        await SubscriptionServiceStub(channel).CreateSubscription(create(receiver.url))
+        publisher = PublisherServiceStub(channel)
+        await publisher.Publish(publish(event_id="early"))
+        await asyncio.sleep(0.5)
+        assert receiver.requests == []
+        async with started("relay", url):
+            await receiver.got(1, 10.0)
+            await cluster.shared(256)
+            for number in range(5):
+                await publisher.Publish(publish(event_id=f"later-{number}"))
+            await receiver.got(6)
+        assert cluster.owned() == {}
+    audited = await run("audit", "--json", "--database-url", url)
+    assert (audited.json["succeeded"], audited.json["violations"]) == (6, [])
+
+
+async def test_a_relay_is_ready_while_its_database_is_there(cluster: Cluster) -> None:
+    where = urlsplit(cluster.database.url)
+    async with open_line(f"{where.hostname}:{where.port}") as line:
+        through = where._replace(netloc=f"{where.username}@{line.address}").geturl()
+        async with started("relay", through) as relay:
+
+            async def becomes(status: int) -> None:
+                async def has_become() -> bool:
+                    return (await get(relay.page, "/ready")).status == status
+
+                await until_async(has_become, 10)
+
+            await becomes(200)
+            line.cut()
+            await becomes(503)
+            assert (await get(relay.page, "/live")).status == 200
+            line.mend()
+            await becomes(200)
+
+
+async def test_a_relay_without_its_database_ends_with_one_line() -> None:
+    refused = await run("relay", "--database-url", "postgresql://someone:hidden@127.0.0.1:1/x")
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "127.0.0.1:1/x cannot be reached" in refused.err
+    assert "hidden" not in refused.err

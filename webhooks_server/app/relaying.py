@@ -1,0 +1,56 @@
+"""A relay: sends what a database holds, or what a server elsewhere hands it."""
+
+import os
+
+from webhooks_server import __version__
+from webhooks_server.app.process import run_to_end, stop_signal
+from webhooks_server.app.sending import open_sender
+from webhooks_server.domain.ids import IdSource
+from webhooks_server.ops import LogConfig, ServerTelemetry, SystemClock, configure_logs
+from webhooks_server.relay.http import open_relay
+from webhooks_server.settings import RelaySettings
+
+
+def run_relay(settings: RelaySettings) -> int:
+    """Send what a shared database holds until told to stop; returns the exit status."""
+    return run_to_end(relay(settings), settings.slots)
+
+
+def run_relay_away(settings: RelaySettings) -> int:
+    """Send for a server elsewhere until told to stop; returns the exit status."""
+    return run_to_end(relay_away(settings), settings.slots)
+
+
+async def relay(settings: RelaySettings) -> int:
+    """Send until SIGTERM or SIGINT, then stop cleanly; a second one stops at once."""
+    configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
+    stop = stop_signal()
+    async with open_sender(settings, "relay") as sender:
+        telemetry, engine = sender.telemetry, sender.engine
+        if sender.page is not None:
+            sender.page.is_ready = engine.ready
+        telemetry.fact("relay.settings", settings=settings.chosen())
+        telemetry.fact("relay.started", relay=sender.name, version=__version__, pid=os.getpid())
+        sender.tell_page()
+        await stop.wait()
+        telemetry.fact("relay.stopping", relay=sender.name)
+        engine.stop_taking(settings.stop_grace)
+    telemetry.fact("relay.stopped")
+    return 0
+
+
+async def relay_away(settings: RelaySettings) -> int:
+    """Send until SIGTERM or SIGINT, then stop cleanly; a second one stops at once."""
+    from webhooks_server.rpc.client.remote_relay import run_remote_relay  # noqa: PLC0415 - gRPC
+
+    configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
+    clock = SystemClock()
+    telemetry = ServerTelemetry(clock)
+    stop = stop_signal()
+    config = settings.remote_config(f"relay-{IdSource(clock.wall).uid().hex()}")
+    telemetry.fact("relay.settings", settings=settings.chosen())
+    telemetry.fact("relay.started", relay=config.relay, version=__version__, pid=os.getpid())
+    async with open_relay(settings.away_config(), clock) as sender:
+        await run_remote_relay(config, sender, clock, telemetry, stop)
+    telemetry.fact("relay.stopped")
+    return 0
