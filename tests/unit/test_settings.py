@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
+from webhooks_server.app.workers import page_of
 from webhooks_server.domain.egress import EgressPolicy
 from webhooks_server.domain.errors import InvalidSettings
 from webhooks_server.services.pings import MAX_PINGS
@@ -275,3 +276,26 @@ def test_a_lease_that_the_longest_request_outlasts_is_refused(lease: float) -> N
     with pytest.raises(InvalidSettings, match="WEBHOOKS_LEASE must be more than 35"):
         Settings(lease=lease)
     assert Settings(lease=35.5).engine_config("one").lease == 35.5
+
+
+def test_several_workers_need_a_database_to_share_and_a_page_each() -> None:
+    url = SecretStr("postgresql://h/x")
+    assert Settings(workers=256, database_url=url).workers == 256
+    for options, problem in (
+        ({"workers": 2}, "WEBHOOKS_WORKERS needs PostgreSQL"),
+        ({"workers": 257, "database_url": url}, "WEBHOOKS_WORKERS must be at most 256"),
+        (
+            {"workers": 3, "database_url": url, "ops_listen": "127.0.0.1:65534"},
+            "WEBHOOKS_OPS_LISTEN leaves no port for each of 3 workers",
+        ),
+    ):
+        with pytest.raises(InvalidSettings, match=problem):
+            given(**options)
+
+
+def test_the_pages_of_workers_are_one_port_after_the_other() -> None:
+    assert [page_of("127.0.0.1:9464", number) for number in (0, 2)] == [
+        "127.0.0.1:9464",
+        "127.0.0.1:9466",
+    ]
+    assert page_of("[::1]:0", 3) == "[::1]:0"

@@ -5,15 +5,20 @@ import os
 from webhooks_server import __version__
 from webhooks_server.app.process import run_to_end, stop_signal
 from webhooks_server.app.sending import open_sender
+from webhooks_server.app.starter import READY, Starter
 from webhooks_server.domain.ids import IdSource
 from webhooks_server.ops import LogConfig, ServerTelemetry, SystemClock, configure_logs
+from webhooks_server.ports.telemetry import Field
 from webhooks_server.relay.http import open_relay
 from webhooks_server.settings import RelaySettings
 
 
-def run_relay(settings: RelaySettings) -> int:
-    """Send what a shared database holds until told to stop; returns the exit status."""
-    return run_to_end(relay(settings), settings.slots)
+def run_relay(settings: RelaySettings, starter: Starter | None = None) -> int:
+    """Send what a shared database holds until told to stop; returns the exit status.
+
+    With a starter it is one of several, and leaves it to that to speak for all.
+    """
+    return run_to_end(relay(settings, starter), settings.slots)
 
 
 def run_relay_away(settings: RelaySettings) -> int:
@@ -21,22 +26,30 @@ def run_relay_away(settings: RelaySettings) -> int:
     return run_to_end(relay_away(settings), settings.slots)
 
 
-async def relay(settings: RelaySettings) -> int:
+async def relay(settings: RelaySettings, starter: Starter | None) -> int:
     """Send until SIGTERM or SIGINT, then stop cleanly; a second one stops at once."""
     configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
     stop = stop_signal()
+    if starter is not None:
+        starter.watch(stop)
     async with open_sender(settings, "relay") as sender:
-        telemetry, engine = sender.telemetry, sender.engine
         if sender.page is not None:
-            sender.page.is_ready = engine.ready
-        telemetry.fact("relay.settings", settings=settings.chosen())
-        telemetry.fact("relay.started", relay=sender.name, version=__version__, pid=os.getpid())
+            sender.page.is_ready = sender.engine.ready
+        tell = _untold if starter is not None else sender.telemetry.fact
+        tell("relay.settings", settings=settings.chosen())
+        tell("relay.started", relay=sender.name, version=__version__, pid=os.getpid())
         sender.tell_page()
+        if starter is not None:
+            starter.tell(READY)
         await stop.wait()
-        telemetry.fact("relay.stopping", relay=sender.name)
-        engine.stop_taking(settings.stop_grace)
-    telemetry.fact("relay.stopped")
+        tell("relay.stopping", relay=sender.name)
+        sender.engine.stop_taking(settings.stop_grace)
+    tell("relay.stopped")
     return 0
+
+
+def _untold(_name: str, /, **_: Field) -> None:
+    """Leave a fact to whoever speaks for several processes."""
 
 
 async def relay_away(settings: RelaySettings) -> int:

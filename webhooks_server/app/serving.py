@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from webhooks_server import __version__
 from webhooks_server.app.process import run_to_end, stop_signal
 from webhooks_server.app.sending import Sender, open_sender
+from webhooks_server.app.starter import READY, Starter
 from webhooks_server.engine import RunningEngine
 from webhooks_server.ops import LogConfig, ServerTelemetry, SystemClock, configure_logs
 from webhooks_server.ops.welcome import next_steps
@@ -55,9 +56,13 @@ class Grace:
         return self._left if self._end is None else max(0.0, self._end - self._clock.monotonic())
 
 
-def run(settings: Settings) -> int:
-    """Run a server until it is told to stop; returns the exit status."""
-    return run_to_end(serve(settings), settings.slots)
+def run(settings: Settings, starter: Starter | None = None) -> int:
+    """Run a server until it is told to stop; returns the exit status.
+
+    With a starter it is one of several on one port, and leaves it to that to speak for all.
+    """
+    main = serve(settings) if starter is None else serve_with_others(settings, starter)
+    return run_to_end(main, settings.slots)
 
 
 async def serve(settings: Settings) -> int:
@@ -81,8 +86,22 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
+async def serve_with_others(settings: Settings, starter: Starter) -> int:
+    """Serve on a port that others serve too, until told to stop or the starter is gone."""
+    configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
+    stop = stop_signal()
+    starter.watch(stop)
+    async with open_app(settings, shares_port=True) as running:
+        if running.page:
+            running.telemetry.fact("page.serving", address=running.page)
+        starter.tell(READY)
+        await stop.wait()
+        await running.stop(settings)
+    return 0
+
+
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncIterator[Running]:
+async def open_app(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[Running]:
     """Open all rooms in the order in which they need each other; close them in the other order."""
     async with AsyncExitStack() as rooms:
         sender = await rooms.enter_async_context(
@@ -102,7 +121,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Running]:
         rooms.push_async_callback(lambda: services.close(grace.left()))
         server = await rooms.enter_async_context(
             open_server(
-                settings.server_config(),
+                settings.server_config(shares_port=shares_port),
                 services,
                 engine.relays,
                 _info(settings, sender),

@@ -22,6 +22,12 @@ def relay(*, settings: RelayOptions = None) -> int:
     """
     chosen = settings or RelaySettings()
     is_away = _is_away(chosen)
+    if chosen.workers > 1:
+        if is_away:
+            raise Misuse("--workers is for a relay on a database; start one --server after another")
+        from webhooks_server.app.workers import run_workers
+
+        return run_workers("relay", chosen)
     # What is imported stays; the collector would look it all over again and again meanwhile.
     gc.disable()
     from webhooks_server.app.relaying import run_relay, run_relay_away

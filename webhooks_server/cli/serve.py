@@ -13,10 +13,20 @@ def serve(*, settings: ServerOptions = None) -> int:
     needs to be set to try it.
 
         webhooks-server serve --data-dir /var/lib/webhooks
+
+    On PostgreSQL any number of servers share a database, on one machine or many; here four, on one
+    port. With --no-relay they only take events, and `relay` sends them elsewhere.
+
+        webhooks-server serve --database-url postgresql://user:password@host/name --workers 4
     """
+    chosen = settings or Settings()
+    if chosen.workers > 1:
+        from webhooks_server.app.workers import run_workers
+
+        return run_workers("serve", chosen)
     # What is imported stays; the collector would look it all over again and again meanwhile.
     gc.disable()
     from webhooks_server.app.serving import run
 
     gc.enable()
-    return run(settings or Settings())
+    return run(chosen)

@@ -22,6 +22,9 @@ _WARNINGS = frozenset(
         "relay.stopped_dirty",
         "store.unwritable",
         "subscription.disabled",
+        "worker.died",
+        "worker.not_started",
+        "workers.killed",
     }
 )
 _OVERLOADED = frozenset({"SERVER_OVERLOADED", "STORE_UNAVAILABLE", "DEADLINE_EXCEEDED"})

@@ -26,7 +26,7 @@ FIELDS = frozenset(
     " duration_ms engine epoch event event_type events from_version in_flight latency_ms level"
     " limit loop method name omitted outcome partition partitions path pending pid profile reason"
     " refused relay request_id seconds server_id settings size slots state status_code subscription"
-    " subscriptions tenant to_version unrecorded url version work".split()
+    " subscriptions tenant to_version unrecorded url version work worker".split()
 )
 
 OpenSpan = Callable[[str, str], Span]

@@ -40,8 +40,6 @@ MAX_CHECKS = 1000
 _STOP_SECONDS = 5.0
 _LINGER_SECONDS = 0.15
 _OPTIONS = (
-    # A second server on the port shall fail, not share its calls.
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Moves long-lived connections to new servers, and drops clients that lost their rights.
     ("grpc.max_connection_age_ms", 300_000),
@@ -56,9 +54,13 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """Where the server listens (`host:port`, port 0 for a free one), and what it bears."""
+    """Where the server listens (`host:port`, port 0 for a free one), and what it bears.
+
+    A second server on a port fails, but where it `shares_port`: then it shares its calls.
+    """
 
     listen: str
+    shares_port: bool = False
     reflection: bool = True
     max_concurrent_calls: int = 1000
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
@@ -126,7 +128,7 @@ async def open_server(
     # Our own answer shall come first: a stream that gRPC refuses fails without a reason or details,
     # and a new connection opens as many as it likes before it has heard of a bound.
     most_streams = config.max_concurrent_calls + MAX_CHECKS + MAX_STREAMS + MAX_PUBLISH_STREAMS
-    server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_concurrent_streams", most_streams)))
+    server = grpc.aio.server(options=_options(config, most_streams))
     server.add_generic_rpc_handlers(
         contract_handlers(
             services,
@@ -168,6 +170,14 @@ async def open_server(
         publish_streams.close()
         await calls.wait_idle(_STOP_SECONDS)
         await publish_streams.admission.wait_idle(_STOP_SECONDS)
+
+
+def _options(config: ServerConfig, most_streams: int) -> list[tuple[str, int]]:
+    return [
+        *_OPTIONS,
+        ("grpc.so_reuseport", int(config.shares_port)),
+        ("grpc.max_concurrent_streams", most_streams),
+    ]
 
 
 async def _keep_reporting(

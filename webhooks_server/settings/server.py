@@ -20,12 +20,13 @@ class Settings(ServerValues):
 
         return ServicesConfig(max_payload_bytes=self.max_payload_bytes, egress=self.egress_policy)
 
-    def server_config(self) -> "ServerConfig":
+    def server_config(self, *, shares_port: bool = False) -> "ServerConfig":
         """Build the configuration of the gRPC server."""
         from webhooks_server.rpc.server import ServerConfig  # noqa: PLC0415
 
         return ServerConfig(
             listen=self.listen,
+            shares_port=shares_port,
             reflection=self.reflection,
             max_concurrent_calls=self.max_concurrent_calls,
             max_payload_bytes=self.max_payload_bytes,
