@@ -64,9 +64,11 @@ async def open_sender(
         relay = await rooms.enter_async_context(open_relay(settings.relay_config(), clock))
         engine = await rooms.enter_async_context(
             run_engine(
-                config=replace(settings.engine_config(name), transient=transient),
+                config=replace(settings.engine_config(name), transient=transient, sends=sends),
                 stores=storage.stores,
-                relay=relay if sends else None,
+                # Who owns a file makes relay passes for it (EC11); of several servers on a
+                # database, those that shall not send may have no way to receivers.
+                relay=relay if sends or storage.kind == "sqlite" else None,
                 index=index,
                 clock=clock,
                 ids=ids,

@@ -84,12 +84,13 @@ class FanOutStep:
 
 @value
 class PassResult:
-    """What a relay pass did (NotifySubscribers)."""
+    """What a relay pass did (NotifySubscribers); incomplete where its time was over before that."""
 
     attempts: int = 0
     succeeded: int = 0
     retrying: int = 0
     failed: int = 0
+    is_complete: bool = True
 
 
 @value

@@ -16,7 +16,8 @@ class EngineConfig:
     whose deliveries only fail stays enabled for `disable_after`; None stands for ever.
     Payloads of so many `bytes_in_flight` are with receivers at once.
     Whoever has not beaten for `lease` may lose its partitions to
-    others. A `transient` engine is gone soon, and counts for nobody's share (EC7).
+    others. A `transient` engine is gone soon, and counts for nobody's share (EC7). One that does
+    not send by itself (`sends`) leaves that to attached relays, but for relay passes (EC11).
     """
 
     engine: str
@@ -34,3 +35,4 @@ class EngineConfig:
     bytes_in_flight: int = 64 * 1024 * 1024
     lease: float = 60.0
     transient: bool = False
+    sends: bool = True

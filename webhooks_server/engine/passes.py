@@ -69,13 +69,14 @@ class Pass:
     def _covers_row(self, row: Row) -> bool:
         return row.due_at <= self._begun
 
-    def result(self) -> PassResult:
+    def result(self, *, is_complete: bool = True) -> PassResult:
         """Return what was counted so far."""
         return PassResult(
             attempts=self._attempts,
             succeeded=self._states.get(DeliveryState.SUCCEEDED, 0),
             retrying=self._states.get(DeliveryState.PENDING, 0),
             failed=self._states.get(DeliveryState.FAILED, 0),
+            is_complete=is_complete,
         )
 
 
@@ -101,23 +102,26 @@ class Passes:
         self._telemetry = telemetry
         self._running: dict[Pass, asyncio.Timeout] = {}
 
-    async def run(self, tenant: TenantId | None) -> PassResult:
-        """Have what is due sent, and return once none of it is left.
+    async def run(self, tenant: TenantId | None, within: float | None = None) -> PassResult:
+        """Have what is due sent, and return once none of it is left, or after so many seconds.
 
         Raises NoEngine where nobody sends, here or elsewhere, and ShuttingDown at end().
         """
-        self._check()
-        one = Pass(tenant, self._clock)
-        try:
-            async with asyncio.timeout(None) as end:
-                self._running[one] = end
-                await self._fan_outs_made()
-                await self._settled(one)
-                return one.result()
-        except TimeoutError:
-            raise ShuttingDown from None
-        finally:
-            self._running.pop(one, None)
+        with self._relays.lent():
+            self._check()
+            one = Pass(tenant, self._clock)
+            try:
+                async with asyncio.timeout(within) as end:
+                    self._running[one] = end
+                    await self._fan_outs_made()
+                    await self._settled(one)
+                    return one.result()
+            except TimeoutError:
+                if one not in self._running:
+                    raise ShuttingDown from None
+                return one.result(is_complete=False)
+            finally:
+                self._running.pop(one, None)
 
     def count(self, taken: Taken, recorded: Recorded) -> None:
         """Take note of an attempt that is on record."""

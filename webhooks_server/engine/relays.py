@@ -1,7 +1,8 @@
 """Who sends: the relay in this process, if there is one, and those that are attached (EB5)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from webhooks_server.domain.delivery import Recorded
 from webhooks_server.domain.errors import (
@@ -18,6 +19,7 @@ from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.partitions import Reported
 from webhooks_server.domain.times import after, seconds
 from webhooks_server.engine.attached import AttachedRelay, Held
+from webhooks_server.engine.config import EngineConfig
 from webhooks_server.ports import Clock, Relay, Telemetry
 
 MAX_ATTACHED = 100
@@ -41,7 +43,7 @@ class Relays:
     def __init__(
         self,
         local: Relay | None,
-        local_slots: int,
+        config: EngineConfig,
         late: Late,
         resized: Callable[[], None],
         clock: Clock,
@@ -49,7 +51,9 @@ class Relays:
     ) -> None:
         """Take the collaborators, and whom to tell that `slots` is another number now."""
         self._local = local
-        self._local_slots = local_slots if local is not None else 0
+        self._config = config
+        self._local_slots = config.slots if local is not None and config.sends else 0
+        self._borrowers = 0
         self._local_busy = 0
         self._late = late
         self._resized = resized
@@ -79,18 +83,38 @@ class Relays:
     @property
     def can_send(self) -> bool:
         """Whether there is anybody who could send."""
-        return self._local is not None or any(relay.slots for relay in self._attached)
+        return bool(self._local_slots) or any(relay.slots for relay in self._attached)
 
     def check(self) -> None:
         """Raise NoEngine where there is nobody who could send."""
         if not self.can_send:
             raise NoEngine("relays")
 
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let the relay in this process send for a while where it does not anyway."""
+        if self._local is None or self._config.sends:
+            yield
+            return
+        self._borrowers += 1
+        self._lend(self._config.slots)
+        try:
+            yield
+        finally:
+            self._borrowers -= 1
+            self._lend(self._config.slots if self._borrowers else 0)
+
+    def _lend(self, slots: int) -> None:
+        if slots != self._local_slots:
+            self._local_slots = slots
+            self._resized()
+
     async def send(self, request: OutboundRequest) -> SendResult:
         """Have a request sent by who has the most room; raises NotSent where it was not."""
         relay = max(self._attached, key=lambda one: one.free, default=None)
         local_free = self._local_slots - self._local_busy
-        if self._local is not None and (relay is None or relay.free <= local_free):
+        is_free = relay is None or relay.free <= local_free
+        if self._local is not None and self._local_slots and is_free:
             self._local_busy += 1
             try:
                 return await self._local.send(request)
@@ -218,7 +242,7 @@ class Relays:
             )
             for relay in self._attached
         ]
-        if self._local is None:
+        if not self._local_slots:
             return attached
         here = EngineStatus(
             engine=engine,

@@ -60,7 +60,7 @@ class RunningEngine:
         self._closed = self._held_back = False
         self.relays = Relays(
             relay,
-            config.slots,
+            config,
             lambda lease, result: self._late.record(lease, result),  # noqa: PLW0108 - made later
             self._resize,
             clock,
@@ -205,7 +205,7 @@ class RunningEngine:
             raise RelayIsPaused(f"tenants/{subscription.tenant}")
         return await self._pings.send(subscription, accepted.event, *accepted.deliveries)
 
-    async def notify(self, tenant: TenantId | None) -> PassResult:
+    async def notify(self, tenant: TenantId | None, within: float | None = None) -> PassResult:
         """Have everything sent that is due now and may be; returns when that is settled.
 
         Raises ShuttingDown, NoEngine.
@@ -213,7 +213,7 @@ class RunningEngine:
         await self._upkeep.refresh()
         if self._stopping.begun:
             raise ShuttingDown
-        return await self._passes.run(tenant)
+        return await self._passes.run(tenant, within)
 
     async def ready(self) -> bool:
         """Tell whether anything can be sent: not at a stop, nor while the store is away."""

@@ -47,8 +47,20 @@ class RelaySettings(SendingSettings):
     def is_development(self) -> bool:
         """Whether the profile in force is development; auto: where a server on loopback is it."""
         if self.profile == "auto":
-            return is_loopback(self.server) and not self.database_url.get_secret_value()
+            return is_loopback(self.server_address) and not self.database_url.get_secret_value()
         return self.profile == "development"
+
+    @property
+    def server_address(self) -> str:
+        """The server's `host:port`."""
+        return self.server.rpartition("://")[2]
+
+    @property
+    def has_sqlite_file(self) -> bool:
+        """Whether there is a database in the data directory."""
+        from webhooks_server.storage.sql.config import DATABASE_NAME  # noqa: PLC0415
+
+        return (self.data_dir / DATABASE_NAME).exists()
 
     def away_config(self) -> "RelayConfig":
         """Build the configuration of what sends for a server elsewhere, which keeps the caps."""

@@ -113,10 +113,12 @@ class ServerClient:
         answer = await self._repeat(self._admin.Audit, request, deadline=LONG_DEADLINE)
         return messages.audit_report(answer)
 
-    async def notify(self, tenant: TenantId | None = None) -> PassResult:
-        """Have everything sent that is due now."""
+    async def notify(
+        self, tenant: TenantId | None = None, *, deadline: float = LONG_DEADLINE
+    ) -> PassResult:
+        """Have everything sent that is due now, within so many seconds."""
         request = admin.NotifySubscribersRequest(tenant="" if tenant is None else _parent(tenant))
-        answer = await self._once(self._admin.NotifySubscribers, request, deadline=LONG_DEADLINE)
+        answer = await self._once(self._admin.NotifySubscribers, request, deadline=deadline)
         return messages.pass_result(answer)
 
     async def backup(self) -> Backup:
