@@ -39,11 +39,13 @@ class Line:
         self.is_cut = False
         self.address = ""
         self.taken = bytearray()
+        self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_cut:
             writer.transport.abort()
             return
+        self.connections += 1
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         self._open |= {writer, far_writer}
         async with asyncio.TaskGroup() as tasks:

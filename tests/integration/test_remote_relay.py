@@ -20,7 +20,7 @@ from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.errors import InvalidArgument, StoreUnavailable
 from webhooks_server.ops import SystemClock
 from webhooks_server.relay.http import RelayConfig, open_relay
-from webhooks_server.rpc.client import remote_relay
+from webhooks_server.rpc.client import relay_link, remote_relay
 from webhooks_server.rpc.client.remote_relay import RemoteRelayConfig, run_remote_relay
 
 
@@ -63,7 +63,7 @@ async def settled(served: Served, count: int, within: float = 10.0) -> None:
 async def test_streams_take_turns_and_nothing_is_given_up(
     served: Served, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_relay, "LIFE_SECONDS", 0.3)
+    monkeypatch.setattr(relay_link, "LIFE_SECONDS", 0.3)
     receiver.wait = 0.1
     config = subscription_pb2.SubscriptionConfig(max_in_flight=8)
     await subscribe(served, receiver.url, config=config)

@@ -16,7 +16,7 @@ from tests.harness.waiting import until
 from webhooks.v1 import admin_service_pb2
 from webhooks.v1 import publisher_service_pb2 as pb
 from webhooks_server.domain.errors import StoreConflict, StoreUnavailable, WebhooksError
-from webhooks_server.rpc import publish_stream, streams, wall
+from webhooks_server.rpc import streams, wall
 
 CANARY = "canary-51be"
 Code = grpc.StatusCode
@@ -202,7 +202,7 @@ async def test_draining_acknowledges_what_was_taken_and_ends_all_streams(held: G
 async def test_a_stream_ends_at_its_age_and_its_successor_goes_on(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish_stream, "STREAM_SECONDS", 0.2)
+    monkeypatch.setattr(served.server.publish_streams, "seconds", 0.2)
     for round_ in range(2):
         stream = await open_stream(served)
         for number in range(10):

@@ -299,3 +299,10 @@ def test_the_pages_of_workers_are_one_port_after_the_other() -> None:
         "127.0.0.1:9466",
     ]
     assert page_of("[::1]:0", 3) == "[::1]:0"
+
+
+def test_the_age_of_connections_is_the_servers() -> None:
+    built = Settings(connection_age=10, connection_age_grace=20).server_config(shares_port=True)
+    assert (built.connection_age, built.connection_grace, built.shares_port) == (10, 20, True)
+    built = Settings().server_config()
+    assert (built.connection_age, built.connection_grace, built.shares_port) == (300, 60, False)

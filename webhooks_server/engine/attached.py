@@ -82,6 +82,7 @@ class AttachedRelay:
         self.name = name
         self.slots = slots
         self.last_seen_time = seen
+        self.is_leaving = False
         self.held: dict[bytes, Held] = {}
         self._waiting: deque[Held] = deque()
         self._wanted = asyncio.Event()

@@ -158,10 +158,16 @@ class Relays:
 
     def resize(self, relay: AttachedRelay, slots: int) -> None:
         """Let a relay hold so many from now on; with 0 nothing more is on its way to it."""
-        relay.slots = slots
-        if not slots:
+        relay.slots = 0 if relay.is_leaving else slots
+        if not relay.slots:
             relay.give_back_waiting()
         self._resized()
+
+    def retire(self, relay: AttachedRelay) -> None:
+        """Give a relay nothing more for good; it may go once it holds nothing."""
+        relay.is_leaving = True
+        self.resize(relay, 0)
+        self._tell_changed()
 
     def detach(self, relay: AttachedRelay) -> None:
         """End a relay and all its leases."""
@@ -268,8 +274,8 @@ class Relays:
         self._tell_changed()
 
     async def dismissed(self, relay: AttachedRelay) -> None:
-        """Return when a relay is not needed any more: at the stop, once it holds nothing."""
-        while not self._closed or relay.held:
+        """Return when a relay is not needed any more, and holds nothing."""
+        while not (self._closed or relay.is_leaving) or relay.held:
             changed = self._changed
             await changed.wait()
 

@@ -39,8 +39,6 @@ from webhooks_server.services.publishing import Publishing
 from webhooks_server.services.tenants import known
 from webhooks_server.services.violations import Violations
 
-STREAM_SECONDS = 50.0
-"""Below the grace that max_connection_age leaves, so that it cuts no stream off."""
 _YOUNGEST = 0.8
 
 Refusal = InvalidArgument | EventIdReused
@@ -83,7 +81,7 @@ class PublishStream:
     async def run(self) -> None:
         """Serve the stream; raises what ends it, once all that was taken is acknowledged."""
         with self._streams.opened(self._call.context.peer(), self.end):
-            age = STREAM_SECONDS * random.uniform(_YOUNGEST, 1.0)  # noqa: S311 - nothing secret
+            age = self._streams.seconds * random.uniform(_YOUNGEST, 1.0)  # noqa: S311 - nothing secret
             timer = asyncio.get_running_loop().call_later(age, self.end, StreamAged())
             try:
                 async with open_tasks() as tasks:

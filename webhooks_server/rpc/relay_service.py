@@ -18,6 +18,9 @@ from webhooks_server.rpc.relay_stream import MAX_BYTES, RelayStream, Requests, r
 from webhooks_server.services.violations import Violations
 
 MAX_DELIVERIES = 100
+PART_OF_AGE = 0.8
+STREAM_SECONDS = "x-stream-seconds"
+"""The metadata that tells a relay how long its stream may be used."""
 LONGEST_WAIT_SECONDS = 20.0
 SETTLING_SECONDS = 0.1
 """How long the first delivery may take where nobody wants to wait, and others after the first."""
@@ -26,15 +29,27 @@ SETTLING_SECONDS = 0.1
 class RelayServicer:
     """Hands out signed requests, and takes what came of them."""
 
-    def __init__(self, relays: Relays, tokens: LeaseTokens, kept_bytes: int) -> None:
-        """Take who gives the leases, and how much of a receiver's answer is kept."""
+    def __init__(
+        self, relays: Relays, tokens: LeaseTokens, kept_bytes: int, connection_age: float
+    ) -> None:
+        """Take who gives the leases, how much of a receiver's answer is kept, and a bound.
+
+        That is how many seconds a connection lives, 0 for as long as it likes.
+        """
+        self._connection_age = connection_age
         self._relays = relays
         self._tokens = tokens
         self._reports = RelayReports(relays, tokens, kept_bytes)
 
     async def AttachRelay(self, messages: Requests, call: Call) -> None:
         """Have the caller send for as long as the stream lives."""
-        await RelayStream(self._relays, self._reports, self._tokens, messages).run()
+        age = self._connection_age
+        if age:
+            # So that the next stream is open before this one has to end.
+            seconds = f"{PART_OF_AGE * age:g}"
+            await call.context.send_initial_metadata(((STREAM_SECONDS, seconds),))
+        stream = RelayStream(self._relays, self._reports, self._tokens, messages, age or None)
+        await stream.run()
 
     async def LeaseDeliveries(
         self, request: pb.LeaseDeliveriesRequest, call: Call

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from webhooks.v1 import relay_service_pb2 as pb
-from webhooks_server.domain.errors import ShuttingDown, invalid
+from webhooks_server.domain.errors import ShuttingDown, StreamAged, invalid
 from webhooks_server.domain.times import Micros
 from webhooks_server.engine.attached import AttachedRelay, Held
 from webhooks_server.engine.relays import LEASE_SECONDS, Relays
@@ -32,8 +32,10 @@ class RelayStream:
         reports: RelayReports,
         tokens: LeaseTokens,
         messages: Requests,
+        seconds: float | None,
     ) -> None:
-        """Take who gives the leases, who records, and where to write."""
+        """Take who gives the leases, who records, where to write, and how long this may last."""
+        self._seconds = seconds
         self._relays = relays
         self._reports = reports
         self._tokens = tokens
@@ -42,8 +44,12 @@ class RelayStream:
         self._room = asyncio.Semaphore(MAX_REPORTS_WAITING)
 
     async def run(self) -> None:
-        """Serve the relay until it ends the stream, or raise ShuttingDown once it may go."""
+        """Serve the relay until it ends the stream, or raise ShuttingDown once it may go.
+
+        One that stays for too long is given nothing more; its connection would cut off the rest.
+        """
         relay = self._attach(await self._next())
+        aging = self._aging(relay)
         try:
             await self._write(_opened())
             async with asyncio.TaskGroup() as tasks:
@@ -56,9 +62,16 @@ class RelayStream:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
+            if aging is not None:
+                aging.cancel()
             self._relays.detach(relay)
         if not reading.done() or reading.cancelled():
-            raise ShuttingDown
+            raise StreamAged if relay.is_leaving else ShuttingDown
+
+    def _aging(self, relay: AttachedRelay) -> asyncio.TimerHandle | None:
+        if self._seconds is None:
+            return None
+        return asyncio.get_running_loop().call_later(self._seconds, self._relays.retire, relay)
 
     def _attach(self, first: pb.AttachRelayRequest | None) -> AttachedRelay:
         if first is None or not first.HasField("open"):

@@ -26,8 +26,8 @@ from webhooks_server.rpc.info import MAX_MESSAGE_BYTES, ServerInfo, limits_of
 from webhooks_server.rpc.lease_tokens import LeaseTokens
 from webhooks_server.rpc.pages import Pages
 from webhooks_server.rpc.relay_service import RelayServicer
+from webhooks_server.rpc.streams import LONGEST_STREAM_SECONDS, OpenStreams
 from webhooks_server.rpc.streams import MAX_STREAMS as MAX_PUBLISH_STREAMS
-from webhooks_server.rpc.streams import OpenStreams
 from webhooks_server.rpc.tokens import PageTokens
 from webhooks_server.rpc.wall import Wall
 from webhooks_server.services import Services
@@ -37,13 +37,12 @@ __all__ = ["RunningServer", "ServerConfig", "ServerInfo", "open_server"]
 MAX_STREAMS = 100
 """Reflection streams at once, and health watches; each holds its place for as long as it likes."""
 MAX_CHECKS = 1000
+PART_OF_GRACE = 5 / 6
+"""A publish stream gets no older than this part of the grace, so that no connection cuts it off."""
 _STOP_SECONDS = 5.0
 _LINGER_SECONDS = 0.15
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # Moves long-lived connections to new servers, and drops clients that lost their rights.
-    ("grpc.max_connection_age_ms", 300_000),
-    ("grpc.max_connection_age_grace_ms", 60_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -56,11 +55,15 @@ _OPTIONS = (
 class ServerConfig:
     """Where the server listens (`host:port`, port 0 for a free one), and what it bears.
 
-    A second server on a port fails, but where it `shares_port`: then it shares its calls.
+    A second server on a port fails, but where it `shares_port`: then it shares its calls. Callers
+    are sent to a new connection after `connection_age` seconds, 0 for never, and the old one is cut
+    off `connection_grace` seconds later.
     """
 
     listen: str
     shares_port: bool = False
+    connection_age: float = 300.0
+    connection_grace: float = 60.0
     reflection: bool = True
     max_concurrent_calls: int = 1000
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
@@ -120,10 +123,14 @@ async def open_server(
     """
     key = await services.admin.page_token_key()
     pages = Pages(PageTokens(key))
-    relaying = RelayServicer(relays, LeaseTokens(key), config.kept_response_bytes)
+    relaying = RelayServicer(
+        relays, LeaseTokens(key), config.kept_response_bytes, config.connection_age
+    )
     calls, streams = Admission(config.max_concurrent_calls), Admission(MAX_STREAMS)
     limits = limits_of(config.max_payload_bytes, config.max_concurrent_calls)
-    publish_streams = OpenStreams()
+    publish_streams = OpenStreams(
+        PART_OF_GRACE * config.connection_grace if config.connection_age else LONGEST_STREAM_SECONDS
+    )
     health = health_aio.HealthServicer()
     # Our own answer shall come first: a stream that gRPC refuses fails without a reason or details,
     # and a new connection opens as many as it likes before it has heard of a bound.
@@ -173,8 +180,12 @@ async def open_server(
 
 
 def _options(config: ServerConfig, most_streams: int) -> list[tuple[str, int]]:
+    ages = {"age": config.connection_age, "age_grace": config.connection_grace}
+    # Moves long-lived connections to new servers, and drops clients that lost their rights.
+    aging = [(f"grpc.max_connection_{name}_ms", round(1000 * ages[name])) for name in ages]
     return [
         *_OPTIONS,
+        *(aging if config.connection_age else ()),
         ("grpc.so_reuseport", int(config.shares_port)),
         ("grpc.max_concurrent_streams", most_streams),
     ]

@@ -13,14 +13,17 @@ MAX_STREAMS_OF_CONNECTION = 100
 MAX_UNSTORED_BYTES = 64 * 1024 * 1024
 """Of what all streams together have read and not stored, lest a store that is stuck fill memory."""
 
+LONGEST_STREAM_SECONDS = 50.0
+
 End = Callable[[WebhooksError], None]
 
 
 class OpenStreams:
     """Knows the streams that are open. The server's bound is the admission of their wall."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, seconds: float = LONGEST_STREAM_SECONDS) -> None:
+        """Start with none; each may be open for so many seconds."""
+        self.seconds = min(seconds, LONGEST_STREAM_SECONDS)
         self.admission = Admission(MAX_STREAMS)
         self._ends: set[End] = set()
         self._of_connection: Counter[str] = Counter()

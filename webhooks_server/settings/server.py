@@ -27,6 +27,8 @@ class Settings(ServerValues):
         return ServerConfig(
             listen=self.listen,
             shares_port=shares_port,
+            connection_age=self.connection_age,
+            connection_grace=self.connection_age_grace,
             reflection=self.reflection,
             max_concurrent_calls=self.max_concurrent_calls,
             max_payload_bytes=self.max_payload_bytes,

@@ -41,6 +41,19 @@ class ServerValues(SendingSettings):
         le=100_000,
         description="Calls at the same time; more are answered UNAVAILABLE.",
     )
+    connection_age: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="Seconds after which a connection is asked to make way for a new one, so that"
+        " callers spread over the servers there are; 0: never.",
+    )
+    connection_age_grace: float = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="Seconds that the calls of such a connection get to finish.",
+    )
     drain_delay: float = Field(
         default=0.0,
         ge=0,

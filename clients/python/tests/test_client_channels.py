@@ -71,6 +71,7 @@ def test_only_the_servers_of_a_name_share_the_calls() -> None:
         return config.get("loadBalancingConfig")
 
     assert balancing("dns:///webhooks:50051") == [{"round_robin": {}}]
+    assert balancing("ipv4:10.0.0.1:50051,10.0.0.2:50051") == [{"round_robin": {}}]
     assert balancing("127.0.0.1:50051") is None
 
 

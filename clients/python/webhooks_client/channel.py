@@ -86,7 +86,7 @@ def _service_config(target: str) -> dict[str, object]:
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
     config: dict[str, object] = {"methodConfig": [{"name": names, "retryPolicy": retry}]}
-    if target.startswith("dns:"):
-        # Over a headless service: every server behind the name gets its share of the calls.
+    if target.startswith(("dns:", "ipv4:", "ipv6:")):
+        # Of a headless service, or listed: every server there gets its share of the calls.
         config["loadBalancingConfig"] = [{"round_robin": {}}]
     return config

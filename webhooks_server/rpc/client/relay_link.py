@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Stream = grpc.aio.StreamStreamCall[pb.AttachRelayRequest, pb.AttachRelayResponse]
 
 OPEN_SECONDS = 10.0
+LIFE_SECONDS = 240.0
+"""How long a stream is used: servers end a connection some five minutes after it began."""
+_STREAM_SECONDS = "x-stream-seconds"
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 _FINAL = (
@@ -51,6 +54,7 @@ class RelayLink:
         self._writing = asyncio.Lock()
         self.broken: WebhooksError | None = None
         self.lease_seconds = 0.0
+        self.life_seconds = LIFE_SECONDS
         self.slots = 0
         self.answers_due = 0
         self.is_retired = False
@@ -69,6 +73,7 @@ class RelayLink:
         if not isinstance(first, pb.AttachRelayResponse):
             raise self.broken or ServerUnreachable(f"{self._address} ended the stream")
         self.opened()
+        self.life_seconds = _life(await self._stream.initial_metadata())
         self.lease_seconds = first.opened.lease_duration.ToMilliseconds() / 1000
 
     def opened(self) -> None:
@@ -126,6 +131,15 @@ class RelayLink:
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 # Why, whoever reads is told.
                 return
+
+
+def _life(metadata: grpc.aio.Metadata) -> float:
+    """Return how long a stream may be used: as the server says, where it ends connections soon."""
+    said = metadata.get(_STREAM_SECONDS, "")
+    try:
+        return min(LIFE_SECONDS, float(said)) if said else LIFE_SECONDS
+    except ValueError:
+        return LIFE_SECONDS
 
 
 @asynccontextmanager

@@ -20,8 +20,6 @@ from webhooks_server.rpc.client.relay_sending import RelaySending
 from webhooks_server.rpc.client.relay_spool import Spool
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-LIFE_SECONDS = 240.0
-"""How long a stream is used: servers end a connection some five minutes after it began."""
 LEAST_SPOOL = 64
 PAUSE_AFTER_REFUSAL = 0.5
 LOOK_SECONDS = 0.02
@@ -105,12 +103,16 @@ class RemoteRelay:
         pause = FIRST_PAUSE
         while True:
             began = self._clock.monotonic()
-            serving = self._tasks.create_task(self._serve_link())
+            aged = asyncio.Event()
+            serving = self._tasks.create_task(self._serve_link(aged))
             self._serving.add(serving)
             serving.add_done_callback(self._serving.discard)
-            life = LIFE_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
-            ended, _ = await asyncio.wait({serving}, timeout=life)
-            if not ended:
+            aging = self._tasks.create_task(aged.wait())
+            try:
+                await asyncio.wait({serving, aging}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                aging.cancel()
+            if not serving.done():
                 # The next one is opened at once, while this one reports what it has.
                 for link in self._links:
                     self._tasks.create_task(self._retire(link))
@@ -121,8 +123,8 @@ class RemoteRelay:
             await self._clock.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _serve_link(self) -> None:
-        """Serve one stream from its beginning to its end."""
+    async def _serve_link(self, aged: asyncio.Event) -> None:
+        """Serve one stream from its beginning to its end; sets `aged` when it needs a successor."""
         config = self._config
         async with open_link(config.server, config.relay) as link:
             try:
@@ -133,10 +135,13 @@ class RemoteRelay:
                 self._told("relay.not_attached", error.message)
                 return
             self._links.append(link)
+            life = link.life_seconds * random.uniform(0.8, 1.0)  # noqa: S311
+            timer = asyncio.get_running_loop().call_later(life, aged.set)
             self._told("relay.attached")
             try:
                 await self._converse(link)
             finally:
+                timer.cancel()
                 self._links.remove(link)
                 self._spool.link_lost(link)
             self._told("relay.detached", link.broken.message if link.broken else "")
