@@ -24,6 +24,8 @@ from webhooks.v1 import (
     subscription_pb2,
     subscription_service_pb2,
 )
+from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.lanes import LaneFailing
 from webhooks_server.engine import relays, tenure
 from webhooks_server.engine.announcing import Announcing
 
@@ -265,3 +267,21 @@ async def test_caps_of_hosts_are_shared_by_the_engines_that_send(
         async with attached(pair.other, slots=1):
             await until(lambda: lanes.gates.engines == 2)
         await until(lambda: lanes.gates.engines == 1)
+
+
+async def test_a_lane_is_taken_over_as_it_fails_now(cluster: Cluster, tmp_path: Path) -> None:
+    """EC7: not as it failed when the index was read."""
+    async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
+        await subscribe(pair.other)
+        await pair.other.publisher.Publish(publish())
+        # The index of who takes over has it by now, with nothing on record.
+        async with attached(pair.owner, slots=8) as relay:
+            await relay.deliveries(1)
+        await until(lambda: cluster.owned() == {}, 8.0)
+        numbers = cluster.database.administrator.rows("SELECT number FROM subscriptions")
+        ((number,),) = numbers
+        failing = LaneFailing(subscription=SubscriptionNumber(number), level=1)
+        await pair.other.stores.subscriptions.note_failing([failing])
+        lanes = pair.other.engine.ownership.lanes
+        async with attached(pair.other, slots=8):
+            await until(lambda: [lane.health.failing for lane in lanes] == [True])

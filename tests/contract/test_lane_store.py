@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.harness.shelf import Shelf, event, publish_of
 from webhooks_server.domain.delivery import DeliveryState, Reason
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventSeq
-from webhooks_server.domain.lanes import LaneHead, LaneRead, Settlement
+from webhooks_server.domain.lanes import LaneFailing, LaneHead, LaneRead, Settlement
 from webhooks_server.domain.subscription import PARTITIONS, Subscription
 from webhooks_server.domain.times import Micros
 
@@ -195,3 +195,16 @@ async def test_sequence_numbers_are_never_used_twice(shelf: Shelf) -> None:
     assert seqs == sorted(set(seqs))
     assert seqs[0] > 0
     assert seqs[-1] == (await shelf.due(subscriber))[-1].seq
+
+
+async def test_how_badly_lanes_fail_is_read_as_it_is_on_record(shelf: Shelf) -> None:
+    made = [await shelf.subscribe(f"s{number}") for number in range(3)]
+    levels = [LaneFailing(subscription=made[at].number, level=at) for at in range(3)]
+    await shelf.stores.subscriptions.note_failing(levels)
+    numbers = [one.number for one in made[:2]]
+    assert await shelf.stores.lanes.failing(numbers) == {made[1].number: 1}
+    assert await shelf.stores.lanes.failing([]) == {}
+    await shelf.stores.subscriptions.note_failing(
+        [LaneFailing(subscription=made[1].number, level=0)]
+    )
+    assert await shelf.stores.lanes.failing(numbers) == {}

@@ -205,3 +205,19 @@ def test_a_share_of_a_bound_of_hosts_holds_for_gates_that_are_there() -> None:
         assert gate.rate is not None
         found.append((gate.most, round(gate.rate.interval)))
     assert found == [(4, 1), (2, 2), (1, 60), (4, 1)]
+
+
+def test_a_lane_that_is_taken_over_begins_with_an_empty_bucket() -> None:
+    """EC7: who had it before may have emptied it a moment ago."""
+    now = 0.0
+    gates = Gates(8, HostCaps(), lambda: now, lambda _: False, lambda: None)
+    limited = replace(entry(1), max_requests_per_minute=60)
+    now = 100.0
+    (gate,) = gates.of(limited, Standing.PROVEN)
+    assert gate.admits(now)
+    gates.begin([limited.partition], [limited.number])
+    assert not gate.admits(now)
+    assert gate.admits(now + 1.1)
+    gates.begin([entry(2).partition], [])
+    (other,) = gates.of(replace(entry(2), max_requests_per_minute=60), Standing.PROVEN)
+    assert not other.admits(now)

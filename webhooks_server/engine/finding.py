@@ -21,9 +21,16 @@ class Finding:
         self._lanes = lanes
         self._wanted = Signal(clock)
         self._partitions: dict[int, None] = {}
+        self._gained: set[int] = set()
 
-    def ask(self, partitions: Iterable[int]) -> None:
-        """Find the lanes of these partitions, as they are from now on."""
+    def ask(self, partitions: Iterable[int], *, gained: bool = False) -> None:
+        """Find the lanes of these partitions, as they are from now on.
+
+        Of those that were another engine's, how badly lanes fail is read again.
+        """
+        partitions = list(partitions)
+        if gained:
+            self._gained |= set(partitions)
         for partition in partitions:
             # One that is being read now is read again.
             self._partitions.pop(partition, None)
@@ -47,5 +54,12 @@ class Finding:
     async def _find(self, partitions: Iterable[int]) -> None:
         owned = [partition for partition in partitions if partition in self._lanes.epochs]
         if owned:
-            for head in await self._store.find(owned):
+            heads = await self._store.find(owned)
+            numbers = [head.subscription for head in heads if head.partition in self._gained]
+            if numbers:
+                failing = await self._store.failing(numbers)
+                for number in numbers:
+                    self._lanes.restore(number, failing.get(number, 0))
+            self._gained -= set(owned)
+            for head in heads:
                 self._lanes.note(head)

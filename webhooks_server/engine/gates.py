@@ -4,7 +4,7 @@ A lane stands before all its gates at once. One that is not let through is parke
 is shut, and comes back to the ring of lanes when that opens: nobody looks at it meanwhile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from webhooks_server.domain.breaker import Standing
@@ -52,6 +52,7 @@ class Gates:
         self._tell_timer = timer
         # Every bucket is as if it was empty when the tenure began: moving doubles no rate (EC7).
         self._begun = monotonic()
+        self._begun_at: dict[int, float] = {}
         self._failing, self._doubtful = Gate(), Gate()
         self._named: dict[str | SubscriptionNumber, Gate] = {}
         self._sweep_at = MOST_UNUSED
@@ -85,11 +86,30 @@ class Gates:
         if standing is Standing.FAILING:
             gates.append(self._failing)
         if entry.host and any(self._caps):
-            gates.append(self._gate(entry.host, self._caps.in_flight, self._host_rate()))
+            gate = self._gate(entry.host, self._caps.in_flight, self._host_rate(), self._begun)
+            gates.append(gate)
         if entry.max_requests_per_minute:
             rate = per_minute(entry.max_requests_per_minute)
-            gates.append(self._gate(entry.number, 0, rate))
+            begun = self._begun_at.get(entry.partition, self._begun)
+            gates.append(self._gate(entry.number, 0, rate, begun))
         return tuple(gates)
+
+    @property
+    def numbers(self) -> list[SubscriptionNumber]:
+        """The lanes that have a gate of their own."""
+        return [name for name in self._named if not isinstance(name, str)]
+
+    def begin(self, partitions: Iterable[int], numbers: Iterable[SubscriptionNumber]) -> None:
+        """Let the buckets of lanes be empty: others may have emptied them a moment ago (EC7).
+
+        `numbers` are those of `partitions` that have one already.
+        """
+        now = self._monotonic()
+        self._begun_at |= dict.fromkeys(partitions, now)
+        for number in numbers:
+            gate = self._named[number]
+            if gate.rate is not None:
+                gate.full_at = max(gate.full_at, gate.rate.full_after(now))
 
     def equip(self, lane: Lane, gates: tuple[Gate, ...]) -> None:
         """Let a lane, and what it has in flight, stand for these gates from now on."""
@@ -159,12 +179,14 @@ class Gates:
         requests = self._caps.requests_per_second * SECONDS_PER_MINUTE
         return per_minute(shared(requests, self.engines)) if requests else None
 
-    def _gate(self, name: str | SubscriptionNumber, most: int, rate: Rate | None) -> Gate:
+    def _gate(
+        self, name: str | SubscriptionNumber, most: int, rate: Rate | None, begun: float
+    ) -> Gate:
         gate = self._named.get(name)
         if gate is None:
             self._sweep()
             gate = self._named[name] = Gate(named=True)
-            gate.full_at = rate.full_after(self._begun) if rate else 0.0
+            gate.full_at = rate.full_after(begun) if rate else 0.0
         gate.most, gate.rate = most, rate
         return gate
 

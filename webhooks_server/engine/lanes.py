@@ -167,15 +167,13 @@ class Lanes:
         What is in memory waits for that read, but not for a second one: wake-ups that come faster
         than reads return must not stop the lane.
         """
-        entry = self._owned(number)
-        if entry is not None:
+        if (entry := self._owned(number)) is not None:
             self.standings.probe_now(entry)
             self.reread(number)
 
     def reread(self, number: SubscriptionNumber) -> None:
         """Do as wake(), where nobody has done anything about the lane's receiver."""
-        entry = self._owned(number)
-        if entry is not None:
+        if (entry := self._owned(number)) is not None:
             lane = self._places.reopen(entry)
             lane.dirty = lane.urgent = True
             lane.held = lane.held or not lane.refilling
@@ -183,8 +181,7 @@ class Lanes:
 
     def changed(self, number: SubscriptionNumber) -> None:
         """Take note that a subscription changed: whether it sends, or within what bounds."""
-        entry = self._owned(number)
-        if entry is not None:
+        if (entry := self._owned(number)) is not None:
             self.standings.probe_now(entry)
             lane = self._places.reopen(entry)
             lane.dirty = True
@@ -270,6 +267,12 @@ class Lanes:
     def gain(self, epochs: Mapping[int, int]) -> None:
         """Own these partitions from now on, at these epochs; their lanes are yet to be found."""
         self.epochs = {**self.epochs, **epochs}
+        self._places.begin(epochs.keys())
+
+    def restore(self, number: SubscriptionNumber, level: int) -> None:
+        """Begin a tenure of a lane with how badly it fails by what is on record (EC7)."""
+        if (entry := self._owned(number)) is not None:
+            self._places.restore(entry, level)
 
     def lose(self, partitions: Collection[int]) -> None:
         """Own these partitions no more; what is in flight stays known, and is not sent twice."""

@@ -1,6 +1,6 @@
 """Where lanes stand: among those that can send, at a gate that is shut, or among those to read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from webhooks_server.domain.ids import SubscriptionNumber
@@ -117,6 +117,24 @@ class Places:
         lane.max_in_flight = self.buffers.in_flight_of(entry)
         self.equip(lane, entry)
         return lane
+
+    def begin(self, partitions: Collection[int]) -> None:
+        """Begin to own partitions: nothing is proven, and no rate has anything left (EC7)."""
+        index = self._index
+
+        def of_these(number: SubscriptionNumber) -> bool:
+            entry = index.get(number)
+            return entry is not None and entry.partition in partitions
+
+        self.gates.begin(partitions, filter(of_these, self.gates.numbers))
+        self.standings.forget(list(filter(of_these, self.standings.known)))
+
+    def restore(self, entry: IndexEntry, level: int) -> None:
+        """Hold a lane to what is on record of its health."""
+        self.standings.restore(entry, level)
+        if (lane := self._lanes.get(entry.number)) is not None:
+            self.equip(lane, entry)
+            self.place(lane)
 
     def equip(self, lane: Lane, entry: IndexEntry) -> None:
         """Hold a lane to what its health and its subscription allow now."""

@@ -1,6 +1,6 @@
 """What is known of each lane's receiver in this tenure, and what of it must be on record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from webhooks_server.domain import breaker
 from webhooks_server.domain.breaker import Health, Sign
@@ -28,6 +28,23 @@ class Standings:
             if entry.failing:
                 self._known[entry.number] = known
         return known
+
+    @property
+    def known(self) -> Collection[SubscriptionNumber]:
+        """The lanes of which anything is known."""
+        return self._known.keys()
+
+    def forget(self, numbers: Iterable[SubscriptionNumber]) -> None:
+        """Know nothing of lanes any more: their partitions were somebody else's meanwhile."""
+        for number in numbers:
+            self._known.pop(number, None)
+            self._unsaved.pop(number, None)
+
+    def restore(self, entry: IndexEntry, level: int) -> None:
+        """Begin a tenure with what is on record of a lane; what was seen since counts more."""
+        known = self._known.get(entry.number)
+        if (known is None or not known.proven) and level != entry.failing:
+            self._known[entry.number] = breaker.restored(level, self._monotonic())
 
     def allowed(self, health: Health, most: int) -> int:
         """Return how many requests may be in flight now, of at most so many."""

@@ -201,7 +201,7 @@ class Tenure:
     def _gain(self, epochs: Mapping[int, int]) -> None:
         if epochs:
             self._lanes.gain(epochs)
-            self._finding.ask(epochs)
+            self._finding.ask(epochs, gained=not self._session.is_exclusive)
             if not self._session.is_exclusive:
                 self._telemetry.fact("partitions.taken", count=len(epochs), partitions=self._owned)
 

@@ -1,6 +1,6 @@
 """What the engine and administrators ask of a storage; the words of ports.stores hold here too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from webhooks_server.domain.audit import AuditReport, Backup
 from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.ids import (
     EventSeq,
+    SubscriptionNumber,
     TenantId,
 )
 from webhooks_server.domain.lanes import (
@@ -36,6 +37,15 @@ class LaneStore(Protocol):
         """Return for each read the first pending rows of its lane by (due time, seq).
 
         They may be due or not, and are at most `limit`.
+        """
+        ...
+
+    async def failing(
+        self, subscriptions: Sequence[SubscriptionNumber]
+    ) -> Mapping[SubscriptionNumber, int]:
+        """Return how badly those of these lanes fail that do (LaneFailing.level).
+
+        As it is on record now: SubscriptionStore.changes() tells it as of the last change.
         """
         ...
 

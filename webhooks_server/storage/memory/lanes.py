@@ -1,12 +1,12 @@
 """Lanes in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from typing_extensions import override
 
 from webhooks_server.domain.delivery import DeliveryState, Reason, Record, Recorded
-from webhooks_server.domain.ids import EventSeq
+from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRows, Settlement
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import LaneStore
@@ -47,6 +47,13 @@ class MemoryLanes(LaneStore):
                     subscription=one.subscription, partition=one.partition, due_in=left
                 )
         return list(heads.values())
+
+    @override
+    async def failing(
+        self, subscriptions: Sequence[SubscriptionNumber]
+    ) -> Mapping[SubscriptionNumber, int]:
+        kept = self._rows.failing
+        return {one: kept[one][0] for one in subscriptions if one in kept and kept[one][0]}
 
     @override
     async def due(self, reads: Sequence[LaneRead]) -> Sequence[LaneRows]:

@@ -1,6 +1,6 @@
 """Lanes on SQL: what the engine that owns partitions reads and writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, select, text, update
 from typing_extensions import override
@@ -15,9 +15,14 @@ from webhooks_server.storage.sql.dialects import dialect_of
 from webhooks_server.storage.sql.fan_out import next_chunk
 from webhooks_server.storage.sql.rows.deliveries import new_delivery_of
 from webhooks_server.storage.sql.schema import deliveries, fanouts, partitions
+from webhooks_server.storage.sql.schema import subscriptions as subscription_rows
 from webhooks_server.storage.targets import FAN_OUT_CHUNK
 
 FAN_OUTS_AT_ONCE = 100
+_NUMBERS_AT_ONCE = 1000
+_FAILING = select(subscription_rows.c.number, subscription_rows.c.failing).where(
+    subscription_rows.c.failing > 0
+)
 
 # From lane to lane by the index, so that it costs by lanes and not by pending rows: a subscription
 # with a million of them is one step.
@@ -73,6 +78,22 @@ class SqlLanes(LaneStore):
                 )
                 for partition, subscription, due_time in found
             ]
+
+        return await self._readers.run(read)
+
+    @override
+    async def failing(
+        self, subscriptions: Sequence[SubscriptionNumber]
+    ) -> Mapping[SubscriptionNumber, int]:
+        def read(connection: Connection) -> Mapping[SubscriptionNumber, int]:
+            found: dict[SubscriptionNumber, int] = {}
+            for at in range(0, len(subscriptions), _NUMBERS_AT_ONCE):
+                numbers = list(subscriptions[at : at + _NUMBERS_AT_ONCE])
+                query = _FAILING.where(subscription_rows.c.number.in_(numbers))
+                found |= {
+                    SubscriptionNumber(number): level for number, level in connection.execute(query)
+                }
+            return found
 
         return await self._readers.run(read)
 
