@@ -19,7 +19,7 @@ class ByteBudget:
 
     def __init__(self, most: int) -> None:
         """Take the bound in bytes."""
-        self._most = most
+        self.most = most
         self._used = {True: 0, False: 0}
         self._waiting: dict[bool, deque[_Waiting]] = {True: deque(), False: deque()}
 
@@ -64,7 +64,7 @@ class ByteBudget:
 
     def _fits(self, size: int, *, proven: bool) -> bool:
         used = self.used
-        if used and used + size > self._most:
+        if used and used + size > self.most:
             return False
         doubtful = self._used[False]
-        return proven or not doubtful or 2 * (doubtful + size) <= self._most
+        return proven or not doubtful or 2 * (doubtful + size) <= self.most

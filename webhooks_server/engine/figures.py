@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from webhooks_server.engine.announcing import Announcing
+from webhooks_server.engine.budget import ByteBudget
 from webhooks_server.engine.caches import MAX_SUBSCRIPTIONS, Payloads, Subscriptions
 from webhooks_server.engine.lanes import Lanes
+from webhooks_server.engine.pinging import MAX_HEARD
 from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.relays import MAX_ATTACHED, Relays
 from webhooks_server.engine.senders import Senders
@@ -22,6 +25,8 @@ class Parts(NamedTuple):
     upkeep: Upkeep
     watch: StoreWatch
     relays: Relays
+    budget: ByteBudget
+    announcing: Announcing
     subscriptions: Subscriptions
     payloads: Payloads
 
@@ -33,6 +38,24 @@ def watch_engine(telemetry: Telemetry, clock: Clock, parts: Parts) -> None:
     watch("requests_in_flight", lambda: parts.senders.busy, bound=lambda: relays.slots)
     # Nothing is sent above two thirds of it; what is in flight by then comes on top (EC14).
     watch("unrecorded_results", lambda: recorder.unrecorded, bound=lambda: 3 * relays.slots)
+    watch("requests_leased", lambda: relays.held)
+    watch("payload_bytes_in_flight", lambda: parts.budget.used, bound=parts.budget.most)
+    watch("pings_for_others", lambda: parts.senders.beside, bound=MAX_HEARD)
+    watch("announcements_waiting", lambda: parts.announcing.waiting)
+    failing, doubtful = lanes.gates.failing, lanes.gates.doubtful
+    watch(
+        "class_requests_in_flight",
+        lambda: failing.in_flight,
+        "failing",
+        bound=lambda: failing.most,
+    )
+    watch(
+        "class_requests_in_flight",
+        lambda: doubtful.in_flight,
+        "not_proven",
+        bound=lambda: doubtful.most,
+    )
+    watch("gates", lambda: lanes.gates.count)
     watch("relays_attached", lambda: relays.attached, bound=MAX_ATTACHED)
     watch("buffered_deliveries", lambda: lanes.most_rows - lanes.spare, bound=lanes.most_rows)
     watch("partitions_owned", lambda: len(lanes.epochs))

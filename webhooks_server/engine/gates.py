@@ -53,7 +53,7 @@ class Gates:
         # Every bucket is as if it was empty when the tenure began: moving doubles no rate (EC7).
         self._begun = monotonic()
         self._begun_at: dict[int, float] = {}
-        self._failing, self._doubtful = Gate(), Gate()
+        self.failing, self.doubtful = Gate(), Gate()
         self._named: dict[str | SubscriptionNumber, Gate] = {}
         self._sweep_at = MOST_UNUSED
         self.timers: Timers[Gate] = Timers()
@@ -61,9 +61,9 @@ class Gates:
 
     def resize(self, slots: int) -> None:
         """Share so many slots from now on: hard caps, so that nobody has to give one back (EC9)."""
-        self._failing.most = max(1, slots // 4)
-        self._doubtful.most = max(1, 3 * slots // 4)
-        for gate in (self._failing, self._doubtful):
+        self.failing.most = max(1, slots // 4)
+        self.doubtful.most = max(1, 3 * slots // 4)
+        for gate in (self.failing, self.doubtful):
             self._wake(gate)
 
     def share(self, engines: int) -> None:
@@ -82,9 +82,9 @@ class Gates:
         """Return the gates of a lane; none where nothing but its own bound holds it."""
         gates: list[Gate] = []
         if standing is not Standing.PROVEN:
-            gates.append(self._doubtful)
+            gates.append(self.doubtful)
         if standing is Standing.FAILING:
-            gates.append(self._failing)
+            gates.append(self.failing)
         if entry.host and any(self._caps):
             gate = self._gate(entry.host, self._caps.in_flight, self._host_rate(), self._begun)
             gates.append(gate)
@@ -93,6 +93,11 @@ class Gates:
             begun = self._begun_at.get(entry.partition, self._begun)
             gates.append(self._gate(entry.number, 0, rate, begun))
         return tuple(gates)
+
+    @property
+    def count(self) -> int:
+        """How many hosts and lanes have a gate of their own."""
+        return len(self._named)
 
     @property
     def numbers(self) -> list[SubscriptionNumber]:

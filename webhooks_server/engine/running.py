@@ -157,7 +157,8 @@ class RunningEngine:
         self._pings = PingsAnywhere(pinging, self.relays, self.ownership, stores.deliveries, clock)
         self.ownership.listen(self._upkeep.changed.set, pinging.heard)
         loops = (self._recorder, self._upkeep, self._watch, self.relays)
-        watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *caches))
+        bound = (self._sending.budget, self.ownership.announcing, *caches)
+        watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *bound))
         failing = (stores.subscriptions, self._lanes.standings, index, clock, telemetry)
         self._failing = FailingLanes(*failing)
 

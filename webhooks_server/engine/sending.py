@@ -78,7 +78,7 @@ class Sending:
         self._ids = ids
         self._telemetry = telemetry
         self._egress = egress
-        self._budget = ByteBudget(config.bytes_in_flight)
+        self.budget = ByteBudget(config.bytes_in_flight)
         self._abandoned: OrderedDict[DeliverySeq, int] = OrderedDict()
 
     def lease(
@@ -117,17 +117,17 @@ class Sending:
         try:
             event = await self._payloads.get(delivery.event_seq)
             size = len(event.payload)
-            has_room = self._budget.take(size, proven=proven)
+            has_room = self.budget.take(size, proven=proven)
             if not has_room:
                 # Its bytes are not to be here as long as it waits for room for them.
                 del event
-                await self._budget.wait_for(size, proven=proven)
+                await self.budget.wait_for(size, proven=proven)
             try:
                 if not has_room:
                     event = await self._payloads.get(delivery.event_seq)
                 return await self._attempt(row, event, partition, epoch, token)
             finally:
-                self._budget.give_back(size, proven=proven)
+                self.budget.give_back(size, proven=proven)
         except AddressIsBusy:
             raise
         except NotSent:

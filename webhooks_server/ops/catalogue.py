@@ -71,6 +71,12 @@ DISTRIBUTIONS = {
 LEVELS = {
     "requests_in_flight": Level("Slots that send or wait for their record's place"),
     "unrecorded_results": Level("Attempts made that are not on record yet"),
+    "class_requests_in_flight": Level("Requests of lanes that are not well", ("class",)),
+    "requests_leased": Level("Requests in the hands of relays of other processes"),
+    "payload_bytes_in_flight": Level("Payloads with receivers"),
+    "pings_for_others": Level("Pings that other processes asked for and that are being sent"),
+    "announcements_waiting": Level("What other processes are yet to be told"),
+    "gates": Level("Target hosts and subscriptions with a limit, as far as they are in use"),
     "relays_attached": Level("Relays of other processes that send for this server"),
     "buffered_deliveries": Level("Due deliveries in memory"),
     "partitions_owned": Level("Partitions that this engine sends for"),
