@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+import sqlite3
+from pathlib import Path
 
 import grpc
 import pytest
@@ -272,3 +274,27 @@ async def test_what_a_caller_gave_up_on_is_delivered_soon(
         call.cancel()
     report = await served.stores.control.audit(None)
     await receiver.got(report.deliveries, within=6.0)
+
+
+async def test_a_store_that_is_stuck_is_told_within_the_caller_s_deadline(
+    served: Served, tmp_path: Path
+) -> None:
+    stranger = sqlite3.connect(tmp_path / "webhooks.db", isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    batch = pb.BatchPublishRequest(parent=PARENT, events=[event_pb2.EventInput(event_type="a")])
+    refusals = [
+        await refused(served.publisher.Publish(publish(event_id="e1"), timeout=0.5)),
+        await refused(served.publisher.BatchPublish(batch, timeout=0.8)),
+    ]
+    for refusal in refusals:
+        assert refusal.code is grpc.StatusCode.UNAVAILABLE
+        assert refusal.reason == "STORE_UNAVAILABLE"
+        assert "RetryInfo" in refusal.details
+    stranger.execute("COMMIT")
+    stranger.close()
+    # The engine was not told that the store is away: the caller's patience says nothing about it.
+    assert await served.server.is_serving()
+    answer = await served.publisher.Publish(publish(event_id="e1"), timeout=5)
+    assert answer.event == f"{PARENT}/events/e1"
+    # Its commit was under way, and could not be called back.
+    assert answer.duplicate

@@ -15,11 +15,11 @@ from webhooks_server.domain.egress import PUBLIC, EgressPolicy
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.retry_after import parse_retry_after
 from webhooks_server.domain.times import Instant, Micros, seconds
+from webhooks_server.engine.deadlines import Deadlines
 from webhooks_server.ports import Clock, Relay
 from webhooks_server.relay.addresses import Addresses
 from webhooks_server.relay.answer import keep_body, keep_head
 from webhooks_server.relay.connection import WatchedConnector, protocol_of
-from webhooks_server.relay.deadlines import Deadlines
 from webhooks_server.relay.exchange import CURRENT, Exchange, Stage
 from webhooks_server.relay.guard import BlockedAddressError, Guard
 from webhooks_server.relay.outcomes import judge_error, judge_status

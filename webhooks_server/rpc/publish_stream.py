@@ -204,7 +204,7 @@ class PublishStream:
         if not events:
             return ()
         accepting = self._publishing.accept_each(self._tenant, events)
-        return await wall.bounded(accepting, wall.CALL_SECONDS)
+        return await wall.bounded(accepting, self._streams.deadlines.within(wall.CALL_SECONDS))
 
     def _acks(
         self, some: Sequence[Taken], results: Iterable[Accepted | EventIdReused]

@@ -1,9 +1,11 @@
 """PublisherService: check, call, map."""
 
+from collections.abc import Sequence
+
 from webhooks.v1 import publisher_service_pb2 as pb
 from webhooks_server.domain.bounds import MAX_BATCH_EVENTS
-from webhooks_server.domain.errors import invalid
-from webhooks_server.domain.event import Event
+from webhooks_server.domain.errors import StoreUnavailable, invalid
+from webhooks_server.domain.event import Accepted, Event
 from webhooks_server.ports import Telemetry
 from webhooks_server.rpc import names
 from webhooks_server.rpc.call import Call
@@ -15,6 +17,9 @@ from webhooks_server.services import Services
 from webhooks_server.services.event_checks import read_through
 from webhooks_server.services.publishing import PublishDraft
 from webhooks_server.services.violations import Violations
+
+# What an answer may take back to its caller, where that waits long enough.
+_ANSWER_SECONDS = 0.25
 
 
 class PublisherServicer:
@@ -30,8 +35,8 @@ class PublisherServicer:
         """Accept one event."""
         require(request, "event")
         draft = await read_through(request.ByteSize(), _read_one, request, call.traceparent)
-        accept = self._publishing.validate if request.validate_only else self._publishing.publish
-        return write_published((await accept(draft))[0], pb.PublishResponse())
+        (accepted,) = await self._accepted(draft, call, validate_only=request.validate_only)
+        return write_published(accepted, pb.PublishResponse())
 
     async def BatchPublish(
         self, request: pb.BatchPublishRequest, call: Call
@@ -42,9 +47,9 @@ class PublisherServicer:
             problem = f"must have 1 to {MAX_BATCH_EVENTS} events, has {len(request.events)}"
             raise invalid("events", problem)
         draft = await read_through(request.ByteSize(), _read_batch, request, call.traceparent)
-        accept = self._publishing.validate if request.validate_only else self._publishing.publish
+        results = await self._accepted(draft, call, validate_only=request.validate_only)
         response = pb.BatchPublishResponse()
-        for accepted in await accept(draft):
+        for accepted in results:
             write_published(accepted, response.results.add())
         return response
 
@@ -61,6 +66,26 @@ class PublisherServicer:
                 accepted=stream.accepted,
                 refused=stream.refused,
             )
+
+    async def _accepted(
+        self, draft: PublishDraft, call: Call, *, validate_only: bool
+    ) -> Sequence[Accepted]:
+        """Accept a draft; raises StoreUnavailable while the caller still waits for an answer.
+
+        A caller whose own deadline strikes first learns neither why nor when to come again.
+        """
+        accept = self._publishing.validate if validate_only else self._publishing.publish
+        left: float | None = call.context.time_remaining()
+        if left is None:
+            return await accept(draft)
+        deadline = self._streams.deadlines.within(left - min(_ANSWER_SECONDS, left / 5))
+        try:
+            with deadline:
+                return await accept(draft)
+        except TimeoutError:
+            if deadline.has_struck:
+                raise StoreUnavailable from None
+            raise
 
 
 def _read_one(request: pb.PublishRequest, traceparent: str) -> PublishDraft:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from webhooks_server.domain.errors import ServerOverloaded, ShuttingDown, WebhooksError
+from webhooks_server.engine.deadlines import Deadlines
 from webhooks_server.rpc.admission import Admission
 
 MAX_STREAMS = 256
@@ -28,6 +29,8 @@ class OpenStreams:
         self._ends: set[End] = set()
         self._of_connection: Counter[str] = Counter()
         self.unstored_bytes = 0
+        self.deadlines = Deadlines()
+        """Those of publishers, whose calls and streams come by the thousand."""
         self._room = asyncio.Event()
 
     @contextmanager

@@ -14,6 +14,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from webhooks_server.domain.errors import ShuttingDown, WebhooksError, invalid
+from webhooks_server.engine.deadlines import Deadline, Deadlines
 from webhooks_server.ports import Span, Telemetry, Untraced
 from webhooks_server.rpc.admission import Admission
 from webhooks_server.rpc.call import Call, Calls, Context
@@ -79,6 +80,7 @@ class Wall:
         self._telemetry = telemetry
         telemetry.watch("calls_running", lambda: admission.running, kind, bound=admission.capacity)
         self._calls = Calls()
+        self._deadlines = Deadlines()
 
     def unary(
         self,
@@ -98,7 +100,7 @@ class Wall:
                     call.traceparent = span.traceparent
                     answering = behavior(_parsed(parse, data), call)
                     if not _ends_within(context, seconds):
-                        answering = bounded(answering, seconds)
+                        answering = bounded(answering, self._deadlines.within(seconds))
                     return (await answering).SerializeToString()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
                 status = self._status(error, method, call.request_id)
@@ -213,14 +215,13 @@ def _ends_within(context: Context, seconds: float) -> bool:
     return remaining is not None and remaining <= seconds
 
 
-async def bounded(answering: Awaitable[Result], seconds: float) -> Result:
+async def bounded(answering: Awaitable[Result], deadline: Deadline) -> Result:
     """Return what is awaited; where it takes longer, the call ends with DEADLINE_EXCEEDED."""
-    timer = asyncio.timeout(seconds)
     try:
-        async with timer:
+        with deadline:
             return await answering
     except TimeoutError:
-        if timer.expired():
+        if deadline.has_struck:
             raise _TookTooLong from None
         raise
 

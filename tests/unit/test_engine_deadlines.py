@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from webhooks_server.relay.deadlines import TICK_SECONDS, Deadlines
+from webhooks_server.engine.deadlines import TICK_SECONDS, Deadlines
 
 
 def cancelling() -> int:
