@@ -3,7 +3,7 @@
 import os
 
 from webhooks_server import __version__
-from webhooks_server.app.process import run_to_end, stop_signal
+from webhooks_server.app.process import run_to_end, spare_collector, stop_signal
 from webhooks_server.app.sending import open_sender
 from webhooks_server.app.starter import READY, Starter
 from webhooks_server.domain.ids import IdSource
@@ -30,6 +30,7 @@ async def relay(settings: RelaySettings, starter: Starter | None) -> int:
     """Send until SIGTERM or SIGINT, then stop cleanly; a second one stops at once."""
     configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
     stop = stop_signal()
+    spare_collector()
     if starter is not None:
         starter.watch(stop)
     async with open_sender(settings, "relay") as sender:
@@ -60,6 +61,7 @@ async def relay_away(settings: RelaySettings) -> int:
     clock = SystemClock()
     telemetry = ServerTelemetry(clock)
     stop = stop_signal()
+    spare_collector()
     config = settings.remote_config(f"relay-{IdSource(clock.wall).uid().hex()}")
     telemetry.fact("relay.settings", settings=settings.chosen())
     telemetry.fact("relay.started", relay=config.relay, version=__version__, pid=os.getpid())

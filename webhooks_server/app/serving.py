@@ -1,6 +1,5 @@
 """A server: takes events over gRPC, and sends them where it is told to."""
 
-import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -8,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from webhooks_server import __version__
-from webhooks_server.app.process import run_to_end, stop_signal
+from webhooks_server.app.process import run_to_end, spare_collector, stop_signal
 from webhooks_server.app.sending import Sender, open_sender
 from webhooks_server.app.starter import READY, Starter
 from webhooks_server.engine import RunningEngine
@@ -133,9 +132,7 @@ async def open_app(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         running = Running(server=server, engine=engine, telemetry=telemetry, page=page, grace=grace)
         if sender.page is not None:
             sender.page.is_ready = server.is_serving
-        # What exists now lives as long as the process: the collector need not look at it again. To
-        # collect first would hold up the first calls, for next to nothing.
-        gc.freeze()
+        spare_collector()
         yield running
 
 
