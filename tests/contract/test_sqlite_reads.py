@@ -68,7 +68,7 @@ async def test_a_list_that_runs_out_of_time_goes_on_with_the_next_page(
     sqlite: Shelf, monkeypatch: pytest.MonkeyPatch, what: str, full: bool
 ) -> None:
     """EC4: a filter that few rows meet makes short pages, which miss nothing and come to an end."""
-    monkeypatch.setattr(scan, "_FIRST_SPAN", 4)
+    monkeypatch.setattr(scan, "_KEYS_FOR_A_ROW", 1)
     monkeypatch.setattr(scan, "SCAN_SECONDS", -1.0)
     subscriber = await sqlite.subscribe("sub")
     for number in range(30):
@@ -116,7 +116,7 @@ async def test_counts_add_up_over_many_short_reads(
 async def test_a_list_with_time_fills_its_page(
     sqlite: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan, "_FIRST_SPAN", 4)
+    monkeypatch.setattr(scan, "_KEYS_FOR_A_ROW", 1)
     await sqlite.publish(*(f"e{number}" for number in range(30)))
     first = await sqlite.stores.events.list(None, (), PageRequest(size=20), full=False)
     assert len(first.items) == 20

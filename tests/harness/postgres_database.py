@@ -50,6 +50,7 @@ _KILL = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'webhooks-server ' || $1
 """
+_IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
 class Administrator:
@@ -81,7 +82,7 @@ class Administrator:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
 
 @dataclass
@@ -106,6 +107,11 @@ class PostgresDatabase:
     administrator: Administrator
     maker: Administrator
     """Connected to another database of the same server."""
+
+    @property
+    def is_superuser(self) -> bool:
+        """Whether roles, statistics and the whole server can be changed."""
+        return bool(self.administrator.value(_IS_SUPERUSER))
 
     def kill(self, name: str) -> int:
         """End the connections of this name; returns how many there were."""

@@ -55,7 +55,6 @@ def database(postgres_url: ServerUrl) -> Iterator[PostgresDatabase]:
 @pytest.fixture
 def owned_database(database: PostgresDatabase) -> PostgresDatabase:
     """As `database`, for tests that change roles or the server: which an ordinary role may not."""
-    is_superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
-    if not database.administrator.value(is_superuser):
+    if not database.is_superuser:
         pytest.skip("the role of TEST_POSTGRES_DSN is no superuser")
     return database

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from webhooks_server.domain.audit import AuditReport
 from webhooks_server.domain.ids import TenantId
 from webhooks_server.storage.postgres.config import PostgresConfig
+from webhooks_server.storage.postgres.connection import plan_freely
 from webhooks_server.storage.postgres.link import Link
 from webhooks_server.storage.postgres.place import place_of, start_errors
 from webhooks_server.storage.postgres.start import prepare_database
@@ -32,4 +33,5 @@ async def audit_postgres(config: PostgresConfig, tenant: TenantId | None) -> Aud
 def _count(connection: Connection, tenant: TenantId | None) -> AuditReport:
     alone = connection.execution_options(isolation_level="AUTOCOMMIT")
     alone.exec_driver_sql("SET statement_timeout = 0")
+    plan_freely(alone)
     return count_everything(alone, tenant)

@@ -10,6 +10,7 @@ from webhooks_server.domain.errors import NotSupported, ServerOverloaded, TooMuc
 from webhooks_server.domain.ids import TenantId
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.postgres.config import AUDIT_SECONDS
+from webhooks_server.storage.postgres.connection import plan_by_index, plan_freely
 from webhooks_server.storage.postgres.numbers import database_now
 from webhooks_server.storage.postgres.pool import Pool
 from webhooks_server.storage.sql.audit import count_everything
@@ -47,6 +48,7 @@ class Audits(LongReads):
     def _count(self, connection: Connection, tenant: TenantId | None) -> AuditReport:
         now = database_now(connection)
         connection.exec_driver_sql(f"SET statement_timeout = '{AUDIT_SECONDS}s'")
+        plan_freely(connection)
         try:
             return count_everything(
                 connection, tenant, now=now, since=stuck_since(now, self._opened)
@@ -55,3 +57,4 @@ class Audits(LongReads):
             if not connection.invalidated:
                 connection.exec_driver_sql("ROLLBACK")
                 connection.exec_driver_sql("RESET statement_timeout")
+                plan_by_index(connection)

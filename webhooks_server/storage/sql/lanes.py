@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, literal, literal_column, select, tuple_, update
 from typing_extensions import override
 
-from webhooks_server.domain.delivery import DeliveryState, Record, Recorded
+from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.ids import EventSeq, IdSource, SubscriptionNumber
 from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRows, Settlement
 from webhooks_server.ports import LaneStore
@@ -24,26 +24,9 @@ _FAILING = select(subscription_rows.c.number, subscription_rows.c.failing).where
     subscription_rows.c.failing > 0
 )
 
-# From lane to lane by the index, so that it costs by lanes and not by pending rows: a subscription
-# with a million of them is one step.
-_FIND = text(
-    """
-    WITH RECURSIVE lane (partition, subscription) AS (
-      SELECT id, (SELECT min(subscription) FROM deliveries
-                  WHERE state = 1 AND partition = partitions.id)
-      FROM partitions WHERE id IN :partitions
-      UNION ALL
-      SELECT partition, (SELECT min(subscription) FROM deliveries
-                         WHERE state = 1 AND partition = lane.partition
-                         AND subscription > lane.subscription)
-      FROM lane WHERE subscription IS NOT NULL
-    )
-    SELECT partition, subscription, (
-      SELECT min(due_time) FROM deliveries WHERE state = 1 AND partition = lane.partition
-      AND subscription = lane.subscription)
-    FROM lane WHERE subscription IS NOT NULL
-    """
-).bindparams(bindparam("partitions", expanding=True))
+# Not a parameter: a plan for all of its values could not use the index of what is pending.
+_LANE = tuple_(deliveries.c.partition, deliveries.c.subscription)
+_IS_PENDING = deliveries.c.state == literal_column("1")
 
 
 class SqlLanes(LaneStore):
@@ -69,7 +52,7 @@ class SqlLanes(LaneStore):
     async def find(self, partitions: Sequence[int]) -> Sequence[LaneHead]:
         def read(connection: Connection) -> Sequence[LaneHead]:
             now = self._now(connection)
-            found = connection.execute(_FIND, {"partitions": list(partitions)}).all()
+            found = dialect_of(connection).find_lanes(connection, partitions)
             return [
                 LaneHead(
                     subscription=SubscriptionNumber(subscription),
@@ -151,15 +134,17 @@ def _settle(connection: Connection, settlement: Settlement, engine: str, now: in
     ).first()
     if held is None:
         return 0
+    # Between itself and itself: why, is told in dialects/postgres.py.
+    lane = tuple_(literal(settlement.partition), literal(settlement.subscription))
     chosen = (
         select(deliveries.c.seq)
         .where(
-            deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.partition == settlement.partition,
-            deliveries.c.subscription == settlement.subscription,
+            _IS_PENDING,
+            lane <= _LANE,
+            lane >= _LANE,
             deliveries.c.seq.not_in(settlement.excluding),
         )
-        .order_by(deliveries.c.due_time, deliveries.c.seq)
+        .order_by(*_LANE, deliveries.c.due_time, deliveries.c.seq)
         .limit(settlement.limit)
         # Who holds a row decides it; and who waits for nobody is in nobody's way.
         .with_for_update(skip_locked=True)

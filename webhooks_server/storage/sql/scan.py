@@ -12,8 +12,9 @@ from webhooks_server.storage.pages import page_of
 
 SCAN_SECONDS = 0.15
 """After that a page ends early, it may be empty; AIP-158 lets it where there is a next one."""
-# How many keys are looked at in one go: first, and then more as long as it goes quickly.
-_FIRST_SPAN = 4096
+# How many keys are looked at in one go: first so many for each row of the page, and then more as
+# long as it goes quickly. A planner may read and sort a span as a whole, and so no more than that.
+_KEYS_FOR_A_ROW = 3
 _GROWTH = 4
 _QUICK_SECONDS = 0.01
 
@@ -48,7 +49,8 @@ class _Scan:
     def rows(self) -> Iterator[RowMapping]:
         """Yield rows: at most one more than the page holds, fewer where the time is over."""
         deadline = time.monotonic() + SCAN_SECONDS
-        high, span, left = self._top(), _FIRST_SPAN, self._page.size + 1
+        left = self._page.size + 1
+        high, span = self._top(), _KEYS_FOR_A_ROW * left
         while high > 1 and left:
             begun, low = time.monotonic(), max(1, high - span)
             for row in self._read(low, high, left):

@@ -52,6 +52,16 @@ class Dialect(Protocol):
         """Read the rows of failures of some subscriptions, which then do not change."""
         ...
 
+    def find_lanes(
+        self, connection: Connection, partitions: Sequence[int]
+    ) -> Sequence[Sequence[Any]]:
+        """Read the lanes of partitions with pending rows: partition, subscription, first due time.
+
+        From lane to lane by the index, so that it costs by lanes and not by pending rows: a
+        subscription with a million of them is one step.
+        """
+        ...
+
     def read_lanes(
         self, connection: Connection, reads: Sequence[LaneRead], now: Instant
     ) -> Sequence[Sequence[Sequence[Any]]]:

@@ -14,7 +14,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, text
 
 from webhooks_server.domain.ids import EventSeq, Version
 from webhooks_server.domain.lanes import LaneRead
@@ -131,6 +131,31 @@ def read_failures(connection: Connection, numbers: Sequence[int]) -> Sequence[Se
     (answer,) = _read_one(connection, _FAILURES, (json.dumps(numbers),))
     found: list[list[int]] = json.loads(answer)
     return found
+
+
+_FIND = text(
+    """
+    WITH RECURSIVE lane (partition, subscription) AS (
+      SELECT id, (SELECT min(subscription) FROM deliveries
+                  WHERE state = 1 AND partition = partitions.id)
+      FROM partitions WHERE id IN :partitions
+      UNION ALL
+      SELECT partition, (SELECT min(subscription) FROM deliveries
+                         WHERE state = 1 AND partition = lane.partition
+                         AND subscription > lane.subscription)
+      FROM lane WHERE subscription IS NOT NULL
+    )
+    SELECT partition, subscription, (
+      SELECT min(due_time) FROM deliveries WHERE state = 1 AND partition = lane.partition
+      AND subscription = lane.subscription)
+    FROM lane WHERE subscription IS NOT NULL
+    """
+).bindparams(bindparam("partitions", expanding=True))
+
+
+def find_lanes(connection: Connection, partitions: Sequence[int]) -> Sequence[Sequence[Any]]:
+    """Read the lanes of partitions with pending rows: partition, subscription, first due time."""
+    return connection.execute(_FIND, {"partitions": list(partitions)}).all()
 
 
 _LANES = """
