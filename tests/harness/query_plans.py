@@ -47,13 +47,13 @@ class Plan:
 
     def rows_of(self, *tables: str) -> int:
         """How many rows of these tables were looked at."""
-        return round(
-            sum(
-                node["Actual Loops"] * sum(node.get(name, 0) for name in _LOOKED_AT)
-                for node in self.nodes
-                if node.get("Relation Name") in tables
-            )
-        )
+        counts: list[float] = [
+            node["Actual Loops"] * node.get(name, 0)
+            for node in self.nodes
+            for name in _LOOKED_AT
+            if node.get("Relation Name") in tables
+        ]
+        return round(sum(counts))
 
     @property
     def pages(self) -> int:
