@@ -71,8 +71,9 @@ generate-check: $(GENERATE) ## Fail where generated/ is not what `make generate`
 	diff -r --exclude=__init__.py --exclude=py.typed --exclude=__pycache__ generated/python "$$fresh" \
 		|| { echo 'generated/ is not current: run `make generate`'; exit 1; }
 
-bench: $(SETUP) ## Measure, as ratios to the limit; ONLY=B1,B2 picks, QUICK=1 shortens
-	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(filter-out 0,$(QUICK)),--quick)
+bench: $(SETUP) ## Measure, as ratios to the limit; ONLY=B1,B2 and STORE=postgres pick, QUICK=1 shortens
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE)) \
+		$(if $(filter-out 0,$(QUICK)),--quick)
 
 fmt: $(SETUP) ## Format the code and the contract
 	$(BIN)/ruff check --fix-only --quiet

@@ -9,10 +9,14 @@ from pathlib import Path
 import grpc
 
 from benchmarks.children import BenchmarkError, free_port, program, quiet_environment, until
-from benchmarks.load import PARENT
+from benchmarks.load import BODY, PARENT
+from benchmarks.stores import Store
 from webhooks.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
+    event_pb2,
+    publisher_service_pb2,
+    publisher_service_pb2_grpc,
     subscription_pb2,
     subscription_service_pb2,
     subscription_service_pb2_grpc,
@@ -28,10 +32,11 @@ class Server:
         self.address = address
         self.process_id = process_id
         self._admin = admin_service_pb2_grpc.AdminServiceStub(channel)
+        self._publisher = publisher_service_pb2_grpc.PublisherServiceStub(channel)
         self._subscriptions = subscription_service_pb2_grpc.SubscriptionServiceStub(channel)
 
     async def subscribe(self, lane: int, url: str, *, in_flight: int = 10) -> None:
-        """Subscribe a URL to the events of one lane."""
+        """Subscribe a URL to the events of one lane; the first to come has the number 1."""
         config = subscription_pb2.SubscriptionConfig(url=url, max_in_flight=in_flight)
         await self._subscriptions.CreateSubscription(
             subscription_service_pb2.CreateSubscriptionRequest(
@@ -60,28 +65,35 @@ class Server:
             return False
         return True
 
-    async def check(self, deliveries: int) -> None:
+    async def publish(self, event_type: str) -> None:
+        """Publish one event."""
+        event = event_pb2.EventInput(event_type=event_type, data_json=BODY)
+        await self._publisher.Publish(
+            publisher_service_pb2.PublishRequest(parent=PARENT, event=event)
+        )
+
+    async def check(self, deliveries: int, *, within: float = 120.0) -> None:
         """Raise BenchmarkError unless all is delivered, once, and the books agree."""
-        await until(self._has_settled, "every delivery is settled")
-        books = await self._books()
+        await until(self._has_settled, "every delivery is settled", within=within, every=0.2)
+        books = await self.books()
         if books.violations or not deliveries == books.succeeded_count == books.attempt_count:
             raise BenchmarkError(f"{deliveries} deliveries were expected; the audit says {books}")
 
-    async def _has_settled(self) -> bool:
-        return (await self._books()).pending_count == 0
-
-    async def _books(self) -> admin_service_pb2.AuditResponse:
+    async def books(self) -> admin_service_pb2.AuditResponse:
+        """Return the server's count of everything."""
         return await self._admin.Audit(admin_service_pb2.AuditRequest())
+
+    async def _has_settled(self) -> bool:
+        return (await self.books()).pending_count == 0
 
 
 @asynccontextmanager
-async def open_server(folder: Path) -> AsyncIterator[Server]:
-    """Run a server on `folder`, which keeps its data and its log."""
+async def open_server(store: Store) -> AsyncIterator[Server]:
+    """Run a server on `store`, and end it in order."""
     port = free_port()
     address = f"127.0.0.1:{port}"
-    settings = {"WEBHOOKS_LISTEN": address, "WEBHOOKS_DATA_DIR": str(folder / "data")}
-    environment = quiet_environment() | settings
-    log = folder / "log"
+    environment = quiet_environment() | {"WEBHOOKS_LISTEN": address} | dict(store.settings)
+    log = store.folder / f"log-{port}"
     async with (
         program(str(SCRIPT), "serve", environment=environment, output=log) as process,
         grpc.aio.insecure_channel(address) as channel,

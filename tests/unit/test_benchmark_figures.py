@@ -1,6 +1,7 @@
 """How benchmark results are judged, written down and shown."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,11 @@ import pytest
 import benchmarks.__main__
 from benchmarks import figures
 from benchmarks.children import BenchmarkError
-from benchmarks.figures import Result, figure
-from benchmarks.measures import MEASURES
+from benchmarks.figures import Result
+from benchmarks.goals import FIGURES, figure
+from benchmarks.measures import MEASURES, Measure
+from benchmarks.plots import draw
+from benchmarks.stores import Kind
 from benchmarks.turns import Scale
 
 RESULTS = [
@@ -46,6 +50,16 @@ def test_results_come_back_as_they_were_written(
     assert figures.read() == RESULTS
 
 
+def test_series_come_back_as_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "latest.jsonl")
+    series = ((0.0, 90.0), (0.5, 101.5))
+    memory = Result(figure=figure("B8", "backlog"), measured=101.5, ours=101.5, series=series)
+    figures.write([memory])
+    assert figures.read() == [memory]
+
+
 def test_other_figures_and_parts_stay_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,20 +88,29 @@ def test_rows_of_figures_that_are_no_more_are_left_out(
 def test_a_benchmark_that_fails_takes_no_other_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def works(scale: Scale) -> list[Result]:
+    asked: list[str] = []
+
+    async def works(scale: Scale, kind: Kind) -> list[Result]:
+        asked.append(kind)
         return RESULTS[:1]
 
-    async def fails(scale: Scale) -> list[Result]:
+    async def fails(scale: Scale, kind: Kind) -> list[Result]:
         raise BenchmarkError("told to")
 
     results = tmp_path / "results" / "latest.jsonl"
     for module in (figures, benchmarks.__main__):
         monkeypatch.setattr(module, "RESULTS", results)
-    measures = {"B1": works, "B2": fails}
+    measures = (
+        Measure(id="B2", kind="sqlite", run=fails),
+        Measure(id="B1", kind="sqlite", run=works),
+        Measure(id="B1", kind="postgres", run=works),
+    )
     monkeypatch.setattr(benchmarks.__main__, "MEASURES", measures)
     assert benchmarks.__main__.main(["--only", "B2,B1"]) == 1
     assert figures.read() == RESULTS[:1]
-    assert "B2: told to" in capsys.readouterr().err
+    assert "B2 on sqlite: told to" in capsys.readouterr().err
+    assert benchmarks.__main__.main(["--only", "B1", "--store", "postgres"]) == 0
+    assert asked == ["sqlite", "postgres", "postgres"]
 
 
 def test_table_tells_what_was_reached() -> None:
@@ -98,6 +121,7 @@ def test_table_tells_what_was_reached() -> None:
         ["0.90", "≥ 0.85", "pass"],
         ["120.00 MiB", "≤ 115 MiB", "short"],
     ]
+    assert cells[2][5:] == ["6,300 deliveries/s", "7,000 deliveries/s"]
     assert len({len(line) for line in lines}) == 1
 
 
@@ -110,4 +134,25 @@ def test_goal_is_met_at_its_bound(identity: str, measured: float, *, met: bool) 
 
 
 def test_every_figure_has_a_measure() -> None:
-    assert {one.id for one in figures.FIGURES} == set(MEASURES)
+    assert {one.id for one in FIGURES} == {one.id for one in MEASURES}
+
+
+def test_names_of_figures_are_their_own() -> None:
+    assert len({one.name for one in FIGURES}) == len(FIGURES)
+
+
+def test_plots_show_how_near_the_goals_are(tmp_path: Path) -> None:
+    steady = Result(
+        figure=figure("B8", "idle"),
+        measured=100.0,
+        ours=100.0,
+        series=((0.0, 98.0), (10.0, 100.0), (20.0, 99.0)),
+    )
+    draw([*RESULTS, steady], tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["b8-idle.svg", "goals.svg"]
+    goals = (tmp_path / "goals.svg").read_text()
+    bars = [float(width) for width in re.findall(r'<rect x="130" y="\d+" width="([\d.]+)"', goals)]
+    # A share of 1 ends where the line of the goal is.
+    assert bars == pytest.approx([200 * 0.9 / 0.85, 200 * 115 / 120, 200 * 1.15], abs=0.1)
+    *_, points = re.findall(r'points="([^"]+)"', (tmp_path / "b8-idle.svg").read_text())
+    assert len(points.split()) == 3

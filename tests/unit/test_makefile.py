@@ -32,6 +32,11 @@ def test_quick_0_is_not_quick(argument: str, *, quick: bool) -> None:
     assert ("--quick" in shown) is quick
 
 
+def test_benchmarks_on_one_store_are_picked() -> None:
+    shown = run_make("--dry-run", "bench", "ONLY=B1", "STORE=postgres").stdout
+    assert "-m benchmarks --only B1 --store postgres" in shown
+
+
 @pytest.mark.parametrize(
     ("pythons", "chosen"),
     [
