@@ -55,7 +55,7 @@ def test_series_come_back_as_they_were_written(
 ) -> None:
     monkeypatch.setattr(figures, "RESULTS", tmp_path / "latest.jsonl")
     series = ((0.0, 90.0), (0.5, 101.5))
-    memory = Result(figure=figure("B8", "backlog"), measured=101.5, ours=101.5, series=series)
+    memory = Result(figure=figure("B8", "idle"), measured=101.5, ours=101.5, series=series)
     figures.write([memory])
     assert figures.read() == [memory]
 
