@@ -24,6 +24,7 @@ class Child:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._one_at_a_time = asyncio.Lock()
 
     async def ask(self, **words: str | float) -> Message:
         """Send a command and return its answer."""
@@ -31,8 +32,9 @@ class Child:
         if reading is None or writing is None:
             raise BenchmarkError("a helper has no pipes")
         message: Message = {name: str(word) for name, word in words.items()}
-        writing.write(json.dumps(message).encode() + b"\n")
-        line = await reading.readline()
+        async with self._one_at_a_time:
+            writing.write(json.dumps(message).encode() + b"\n")
+            line = await reading.readline()
         if not line:
             raise BenchmarkError(f"a helper died while it did {message}")
         answer: Message = json.loads(line)
@@ -107,6 +109,13 @@ def resident_mebibytes(process_id: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise BenchmarkError(f"process {process_id} tells nothing of its memory")
+
+
+def cpu_seconds(process_id: int) -> float:
+    """Return how much CPU time a process has used, all its threads together."""
+    # Its name comes second, in brackets, and may hold anything.
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def until(

@@ -28,6 +28,8 @@ async def add_subscriptions(
         "id": "'lane' || i",
         "uid": "'uid' || i",
         "partition": f"i % {PARTITIONS}",
+        # Of its own for each, as for every change: by it the server knows what it has yet to load.
+        "version": "i",
         "target_hash": store.bytes_of("'target' || i"),
         "events": f"'[\"' || {pattern} || '\"]'",
         "url": target,
@@ -43,7 +45,8 @@ async def add_subscriptions(
         "INSERT INTO subscription_patterns (subscription, pattern, tenant)"  # noqa: S608
         f" SELECT i, {pattern}, 'default' FROM {source}"
     )
-    await store.run([rows, patterns])
+    version = f"UPDATE control SET version = {numbers[1]}"  # noqa: S608 - own number
+    await store.run([rows, patterns, version])
 
 
 async def add_backlog(

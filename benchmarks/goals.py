@@ -73,6 +73,65 @@ _END_TO_END = "batch publish to received, events/s ÷ raw signed aiohttp POSTs/s
 _IDLE = "memory of an idle server"
 
 
+def _dead_lane(identity: str) -> tuple[Figure, ...]:
+    return (
+        _at_most(
+            f"{identity} finding",
+            1.3,
+            "ms",
+            "finding due work, 1,000,000 pending of one lane ÷ 10,000 of it",
+        ),
+        _no_more_than(
+            f"{identity} claim", 2.0, "ms", "reading the head of that lane, 99th percentile"
+        ),
+        _at_most(
+            f"{identity} p99",
+            1.25,
+            "ms",
+            "publish to received of 1,000 lanes, p99: one more dead with 1,000,000 ÷ none dead",
+        ),
+        _no_more_than(f"{identity} added", 50.0, "ms", "what that adds to their p99"),
+    )
+
+
+def _backlog(identity: str) -> tuple[Figure, ...]:
+    return (
+        _no_more_than(
+            f"{identity} backlog", 160.0, "MiB", "most memory while 1,000,000 pending are sent"
+        ),
+        _no_more_than(
+            f"{identity} first", 5.0, "s", "start on 1,000,000 pending to the first request"
+        ),
+        _at_least(
+            f"{identity} drain",
+            0.8,
+            "deliveries/s",
+            "deliveries/s with 1,000,000 pending ÷ with a short queue",
+        ),
+    )
+
+
+def _fan_out(identity: str) -> tuple[Figure, ...]:
+    return (
+        _no_more_than(
+            f"{identity} ack", 20.0, "ms", "Publish to 100,000 subscriptions, answered, p99"
+        ),
+        _no_more_than(f"{identity} rows", 30.0, "s", "until all its deliveries are stored"),
+        _at_most(
+            f"{identity} others",
+            1.5,
+            "ms",
+            "publish to received of other events, p99: during ÷ before",
+        ),
+        _no_more_than(
+            f"{identity} twice",
+            10.0 * MOST_IN_FLIGHT,
+            "requests",
+            "sent twice after ten times kill -9 in a fan-out; its rows are exact",
+        ),
+    )
+
+
 FIGURES = (
     _at_least("B1", 0.85, "deliveries/s", _DRAIN),
     _at_least("B1 pg", 0.85, "deliveries/s", _DRAIN),
@@ -89,7 +148,19 @@ FIGURES = (
     _no_more_than("B5 p99 time", 15.0, "ms", "the same, 99th percentile"),
     _at_least("B6", 0.80, "events/s", _END_TO_END),
     _at_least("B6 pg", 0.80, "events/s", _END_TO_END),
+    *_dead_lane("B7"),
     _no_more_than("B8 idle", 115.0, "MiB", _IDLE),
     _no_more_than("B8 idle pg", 115.0, "MiB", _IDLE),
+    *_backlog("B8"),
+    _at_most("B9", 1.3, "ms", "a durable Publish with 100,000 subscriptions ÷ with 100"),
+    *_fan_out("B10"),
+    _at_most("B11", 1.15, "ms", "CPU time of a delivery: four processes ÷ one, on PostgreSQL"),
     _no_more_than("B12", 1.0, "s", "start of the process to the first served RPC, schema present"),
+    *_dead_lane("G9"),
+    *_backlog("G12"),
+    *_fan_out("G13"),
+    _at_least(
+        "G26 flat", 0.9, "deliveries/s", "a snapshot is held: last part of a minute ÷ first part"
+    ),
+    _at_least("G26 kept", 0.5, "deliveries/s", "the same, last part ÷ before it was held"),
 )

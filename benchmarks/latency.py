@@ -25,7 +25,7 @@ WARM_UP = 20
 async def _listening() -> AsyncIterator[helper.Answer]:
     arrivals: asyncio.Queue[float] = asyncio.Queue()
     async with await asyncio.get_running_loop().create_server(
-        lambda: CountingProtocol(lambda: arrivals.put_nowait(time.perf_counter())), "127.0.0.1", 0
+        lambda: CountingProtocol(lambda _: arrivals.put_nowait(time.perf_counter())), "127.0.0.1", 0
     ) as server:
         port = server.sockets[0].getsockname()[1]
 

@@ -28,9 +28,12 @@ SCRIPT = Path(sys.executable).with_name("webhooks-server")
 class Server:
     """A server that runs, and what benchmarks ask of it beside their load."""
 
-    def __init__(self, address: str, process_id: int, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, address: str, process: asyncio.subprocess.Process, channel: grpc.aio.Channel
+    ) -> None:
         self.address = address
-        self.process_id = process_id
+        self.process_id = process.pid
+        self._process = process
         self._admin = admin_service_pb2_grpc.AdminServiceStub(channel)
         self._publisher = publisher_service_pb2_grpc.PublisherServiceStub(channel)
         self._subscriptions = subscription_service_pb2_grpc.SubscriptionServiceStub(channel)
@@ -56,6 +59,11 @@ class Server:
     async def resume(self) -> None:
         """Let deliveries go."""
         await self._admin.ResumeRelay(admin_service_pb2.ResumeRelayRequest())
+
+    async def kill(self) -> None:
+        """End it as if the machine had: it gets to do nothing any more."""
+        self._process.kill()
+        await self._process.wait()
 
     async def answers(self) -> bool:
         """Tell whether it serves."""
@@ -99,7 +107,7 @@ async def open_server(store: Store) -> AsyncIterator[Server]:
         grpc.aio.insecure_channel(address) as channel,
     ):
         await until(lambda: _is_open(port, process, log), "the server listens", every=0.005)
-        server = Server(address, process.pid, channel)
+        server = Server(address, process, channel)
         await until(server.answers, "the server answers", every=0.005)
         yield server
 

@@ -51,7 +51,7 @@ class Sink(Protocol):
 class CountingProtocol(asyncio.Protocol):
     """Answers every request with the same bytes as soon as its body is in."""
 
-    def __init__(self, received: Callable[[], None]) -> None:
+    def __init__(self, received: Callable[[bytes], None]) -> None:
         self._received = received
         self._waiting = b""
 
@@ -67,8 +67,8 @@ class CountingProtocol(asyncio.Protocol):
             size = end + 4 + (int(found[1]) if found else 0)
             if len(self._waiting) < size:
                 return
-            self._waiting = self._waiting[size:]
-            self._received()
+            body, self._waiting = self._waiting[end + 4 : size], self._waiting[size:]
+            self._received(body)
             self._write(ANSWER)
 
 
@@ -141,10 +141,27 @@ async def open_sink() -> AsyncIterator[Sink]:
 
 
 @asynccontextmanager
+async def open_silence() -> AsyncIterator[str]:
+    """Run a receiver that takes everything and never answers; yields its URL."""
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/silence"
+    finally:
+        # Not `async with`, which waits for connections that nobody ends.
+        server.close()
+
+
+@asynccontextmanager
 async def _counting() -> AsyncIterator[helper.Answer]:
     count = 0
 
-    def received() -> None:
+    def received(_: bytes) -> None:
         nonlocal count
         count += 1
 

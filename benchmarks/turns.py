@@ -33,6 +33,8 @@ class Scale:
     crowd: int
     """Subscriptions of B9 and B10."""
     fan_outs: int
+    others_seconds: float
+    """How long other events come beside each of the fan-outs."""
     kills: int
     snapshot_seconds: float
     """How long G26 holds a snapshot: six parts."""
@@ -58,26 +60,28 @@ FULL = Scale(
     drain_seconds=60,
     crowd=100_000,
     fan_outs=10,
+    others_seconds=5,
     kills=10,
     snapshot_seconds=60,
 )
 QUICK = Scale(
     quick=True,
     turns=3,
-    deliveries=5_000,
-    publishes=4_000,
-    batches=150,
+    deliveries=4_000,
+    publishes=3_000,
+    batches=100,
     latencies=150,
     starts=3,
     backlog=100_000,
     lanes=100,
     lane_seconds=2,
     rounds=200,
-    drain_seconds=4,
+    drain_seconds=3,
     crowd=10_000,
     fan_outs=3,
+    others_seconds=2,
     kills=3,
-    snapshot_seconds=12,
+    snapshot_seconds=6,
 )
 
 

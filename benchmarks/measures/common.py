@@ -24,6 +24,11 @@ def part(kind: Kind, name: str = "") -> str:
     return " ".join(word for word in (name, "pg" if kind == "postgres" else "") if word)
 
 
+def identity_of(kind: Kind, on_sqlite: str, on_postgres: str) -> str:
+    """Return the id of a figure that has one on each kind of store."""
+    return on_sqlite if kind == "sqlite" else on_postgres
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivering:
     """A server that delivers to a sink, and who loads both."""

@@ -1,5 +1,6 @@
 """The limits that benchmarks compare with, and the receivers that count for them."""
 
+import asyncio
 import shutil
 import sqlite3
 from contextlib import closing
@@ -54,3 +55,9 @@ async def test_helper_that_dies_is_an_error() -> None:
     async with child("load") as load:
         with pytest.raises(BenchmarkError, match="a helper died"):
             await load.ask(load="unknown", count=1, in_flight=1)
+
+
+async def test_a_helper_answers_two_who_ask_at_once() -> None:
+    async with child("sink") as sink:
+        answers = await asyncio.gather(*(sink.ask() for _ in range(5)))
+    assert len({answer["port"] for answer in answers}) == 1
