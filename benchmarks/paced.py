@@ -44,6 +44,7 @@ class _Pacer:
         self._received = received
         self._published = 0
         self._sent: dict[int, float] = {}
+        self._refused: Counter[str] = Counter()
 
     async def run(self, address: str, rate: float, seconds: float, lanes: range) -> Message:
         """Publish to lanes by turns; returns how it went, in milliseconds, once all has arrived."""
@@ -69,7 +70,10 @@ class _Pacer:
         )
         request = publisher_service_pb2.PublishRequest(parent=PARENT, event=event)
         self._sent[number] = time.perf_counter()
-        await publish(request.SerializeToString())
+        try:
+            await publish(request.SerializeToString())
+        except grpc.aio.AioRpcError as error:
+            self._refused[error.code().name] += 1
 
     async def _all_there(self, mine: range) -> None:
         deadline = time.perf_counter() + LAST_ARRIVAL_SECONDS
@@ -82,11 +86,17 @@ class _Pacer:
         times, counts = self._received.times, self._received.counts
         took = sorted(times[one] - self._sent[one] for one in mine if one in times)
         return {
-            "missing": str(len(mine) - len(took)),
-            "twice": str(sum(counts[one] > 1 for one in mine)),
+            "wrong": self._wrong(
+                missing=len(mine) - len(took), twice=sum(counts[one] > 1 for one in mine)
+            ),
             "median": str(1000 * statistics.median(took or [0.0])),
             "p99": str(1000 * took[int(len(took) * 0.99)] if took else 0.0),
         }
+
+    def _wrong(self, **counts: int) -> str:
+        """Return in words what should not be, and how often; nothing where all is well."""
+        found = {**counts, **self._refused}
+        return ", ".join(f"{count} {name}" for name, count in found.items() if count)
 
 
 @asynccontextmanager
