@@ -18,7 +18,7 @@ PROTOS := $(sort $(wildcard proto/webhooks/v1/*.proto))
 SERVICES := $(filter %_service.proto,$(PROTOS))
 CLIENT := $(wildcard clients/python/pyproject.toml)
 
-.PHONY: help setup run test test-long check lint types generate generate-check bench fmt lock
+.PHONY: help setup run test test-long test-faults check lint types generate generate-check bench fmt lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -29,10 +29,14 @@ run: $(SETUP) ## Start a server with the default settings
 	@exec $(BIN)/webhooks-server serve
 
 test: $(SETUP) ## Run the tests, but for the long ones
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long and not faults"
 
 test-long: $(SETUP) ## Run the long tests: crowds, crashes, an older PostgreSQL
 	$(PYTEST) -m long
+
+# One after the other and alone: they measure how long things take.
+test-faults: $(SETUP) ## Kill and stop what runs, and count; FULL=1 in full size, SEED= as once before
+	FAULTS_FULL=$(FULL) FAULTS_SEED=$(SEED) $(BIN)/python -m pytest tests/faults --capture=no
 
 check: $(SETUP) $(GENERATE) ## Run everything that must hold before a change lands
 	@failed=; \

@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 from tests.faults.books import PENDING, Books
 from tests.faults.ledger import Pair, Publications, Receipt
@@ -52,7 +52,7 @@ class Figures:
     """Requests that had arrived without being on record when their sender was killed."""
     unexplained_duplicates: int
     """Deliveries that arrived more often than once and that no kill had found in flight."""
-    contradictions: tuple[str, ...] = field(default=(), repr=True)
+    contradictions: tuple[str, ...] = ()
     """What else does not fit together."""
     acknowledged: int
     delivered: int
@@ -66,7 +66,8 @@ class Figures:
 
     def line(self, **facts: object) -> str:
         """Return everything as one line of JSON, with facts about the run before it."""
-        return json.dumps(facts | asdict(self))
+        share = round(self.duplicates / max(1, self.delivered), 5)
+        return json.dumps(facts | asdict(self) | {"share_of_duplicates": share})
 
 
 def figures(evidence: Evidence) -> Figures:

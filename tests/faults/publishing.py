@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.ledger import ACKNOWLEDGED, INTENT, Ledger
+from tests.harness.waiting import until
 from webhooks_client import AsyncWebhooksClient, Event, WebhooksError
 from webhooks_client.retry import RetryPolicy
 
@@ -65,6 +66,11 @@ class Publisher:
         """Begin nothing new."""
         self._stopping = True
 
+    async def gets_through(self, within: float = 20.0) -> None:
+        """Wait until a server acknowledges something from now on."""
+        before = self.acknowledged
+        await until(lambda: self.acknowledged > before, within)
+
     async def run(self) -> None:
         """Publish all, or until stopped."""
         batches = self._batches()
@@ -84,12 +90,13 @@ class Publisher:
 
     def _batches(self) -> Iterator[tuple[float, list[str], list[Event]]]:
         """Yield when a call is due, the subscriptions that want its events, and the events."""
-        begun, made = time.monotonic(), 0
+        due, made = time.monotonic(), 0
         while made < self._load.events and not self._stopping:
             size = min(self._random.randint(1, self._load.batch), self._load.events - made)
             chosen = [self._random.randrange(self._load.subscriptions) for _ in range(size)]
             names = [subscription_id(number) for number in chosen]
-            due = begun + made / self._load.rate if self._load.rate else begun
+            # What was held up is not made up for: the rate is also the highest one.
+            due = max(due, time.monotonic())
             yield (
                 due,
                 names,
@@ -103,6 +110,7 @@ class Publisher:
                 ],
             )
             made += size
+            due += size / self._load.rate if self._load.rate else 0.0
 
     async def _work(
         self,

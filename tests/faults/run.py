@@ -18,6 +18,7 @@ from tests.faults.ledger import Publications
 from tests.faults.processes import Controller, Running
 from tests.faults.publishing import Load, Publisher, event_type, subscription_id
 from tests.faults.receiving import Receiver
+from tests.harness.waiting import until
 from webhooks.v1 import admin_service_pb2, subscription_pb2, subscription_service_pb2
 from webhooks_client import AsyncWebhooksClient
 
@@ -25,6 +26,8 @@ IS_FULL = os.environ.get("FAULTS_FULL", "0") not in {"", "0"}
 """Whether runs have their full size."""
 _STANDSTILL = 40.0
 """Seconds without any progress after which what is pending counts as stuck."""
+_STATEMENT = 0.05
+"""Seconds in which a database ends what it was asked to do before the one who asked was frozen."""
 _PARENT = "tenants/default"
 
 
@@ -89,11 +92,17 @@ class Run:
         victim.pause()
         moment = time.monotonic()
         engine = (owner or victim).engine
+        await asyncio.sleep(_STATEMENT)
         pending = await asyncio.to_thread(self.database.pending, engine)
         await victim.kill()
         kill = Kill(victim=victim.name, moment=moment, pending=pending)
         self.kills.append(kill)
         return kill
+
+    async def arrived(self, count: int, within: float = 120.0) -> None:
+        """Wait until so many requests have arrived."""
+        receipts = self.receiver.receipts
+        await until(lambda: len(receipts.all()) >= count, within)
 
     async def settle(self, server: str, *, standstill: float = _STANDSTILL) -> None:
         """Wait until nothing is pending, or nothing moved for so many seconds."""
