@@ -16,7 +16,7 @@ from webhooks_server.domain.secrets import (
     signing_secret_problem,
     standard_key,
 )
-from webhooks_server.domain.signing import Signer, live_secrets
+from webhooks_server.domain.signing import Key, Signer, live_secrets
 from webhooks_server.domain.subscription import SignatureScheme, SubscriptionConfig
 from webhooks_server.domain.times import Instant
 
@@ -134,3 +134,11 @@ def test_a_secret_never_prints() -> None:
     shown = f"{secret!r} {secret} {[secret]} {SubscriptionConfig(url='u', secret=secret)}"
     assert secret.reveal() not in shown
     assert standard_key(secret)
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 63, 64, 65, 200])
+def test_a_prepared_key_signs_as_the_library_does_again_and_again(size: int) -> None:
+    shared = random_source.token_bytes(size)
+    key = Key(shared)
+    for message in (b"", b"a", BODY, BODY * 1000, b"a"):
+        assert key.sign(message) == hmac.digest(shared, message, "sha256")
