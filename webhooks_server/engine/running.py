@@ -260,7 +260,7 @@ class RunningEngine:
 
     def _take(self) -> Taken | None:
         # Nor is anything sent while results pile up unrecorded (EC14).
-        is_full = self._recorder.unrecorded >= 2 * self.relays.slots
+        is_full = self._recorder.unrecorded >= 2 * self._senders.slots
         if not self._is_fit or is_full or not self._egress.admits():
             self._held_back = True
             return None

@@ -21,7 +21,7 @@ class Senders:
         tasks: asyncio.TaskGroup,
     ) -> None:
         """Take their number, where deliveries come from and go, and the tasks' group."""
-        self._slots = slots
+        self.slots = slots
         self._take = take
         self._deliver = deliver
         self._tasks = tasks
@@ -37,7 +37,7 @@ class Senders:
     @property
     def free(self) -> int:
         """How many slots have nothing to send."""
-        return self._slots - self._busy
+        return self.slots - self._busy
 
     @property
     def busy(self) -> int:
@@ -46,7 +46,7 @@ class Senders:
 
     def resize(self, slots: int) -> None:
         """Let so many send at once from now on; who sends beyond that finishes."""
-        more, self._slots = slots - self._slots, slots
+        more, self.slots = slots - self.slots, slots
         self.wake(more)
 
     def wake(self, count: int) -> None:
@@ -56,7 +56,7 @@ class Senders:
             if not waiter.done():
                 waiter.set_result(None)
                 count -= 1
-        while count > 0 and self._count < self._slots and not self._stopping:
+        while count > 0 and self._count < self.slots and not self._stopping:
             self._count += 1
             sender = self._tasks.create_task(self._run(), name=f"sender-{self._count}")
             self._running.add(sender)
@@ -101,7 +101,7 @@ class Senders:
 
     async def _run(self) -> None:
         while not self._stopping:
-            taken = self._take() if self._busy < self._slots else None
+            taken = self._take() if self._busy < self.slots else None
             if taken is None:
                 waiter = asyncio.get_running_loop().create_future()
                 self._idle.append(waiter)
