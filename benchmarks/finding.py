@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from benchmarks import helper
 from benchmarks.children import Message
-from webhooks_server.app import open_storage
+from webhooks_server.app.sending import open_storage
 from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.match_index import MatchIndex
