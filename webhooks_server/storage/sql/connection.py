@@ -14,7 +14,7 @@ from webhooks_server.domain.errors import DatabaseDamaged, StartError, StoreUnav
 
 # How long a writer waits for a foreign tool that holds the write lock (reliability.md, S7).
 BUSY_SECONDS = 30.0
-_CACHED_STATEMENTS = 128
+_CACHED_STATEMENTS = 64
 # The first with RETURNING.
 _OLDEST_SQLITE = (3, 35)
 _FULL = 2

@@ -244,22 +244,9 @@ def _read_one(connection: Connection, query: str, arguments: Row) -> tuple[Any, 
     return row
 
 
-def _blocks(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
-    start = 0
-    while left := len(rows) - start:
-        size = round_size(min(left, most))
+def _blocks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), size):
         yield rows[start : start + size]
-        start += size
-
-
-def round_size(count: int) -> int:
-    """Return the number of rows that goes together, of so many: its three highest bits.
-
-    To make a statement ready costs more than to run it, and it is kept ready by its text. Groups
-    are of any size; so these are few texts, and few steps for each group.
-    """
-    low_bits = max(0, count.bit_length() - 3)
-    return count >> low_bits << low_bits
 
 
 class _Around(NamedTuple):
