@@ -29,7 +29,8 @@ def write_appends(
     with connection.begin() as transaction:
         matched = [matching.of(append) for append in group.appends]
         state = _drawn(connection, matched)
-        if state.version != matching.index.version:
+        # Not the index's own: the engine may have moved it since these were matched.
+        if any(one.version != state.version for one in matched):
             _follow(connection, matching.index)
             matched = [matching.of(append) for append in group.appends]
             if _is_too_large(matched):
