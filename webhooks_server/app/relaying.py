@@ -1,13 +1,15 @@
 """A relay: sends what a database holds, or what a server elsewhere hands it."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from webhooks_server import __version__
 from webhooks_server.app.process import run_to_end, spare_collector, stop_signal
-from webhooks_server.app.sending import open_sender
+from webhooks_server.app.sending import open_sender, ops_config
 from webhooks_server.app.starter import READY, Starter
 from webhooks_server.domain.ids import IdSource
-from webhooks_server.ops import LogConfig, ServerTelemetry, SystemClock, configure_logs
+from webhooks_server.ops import LogConfig, SystemClock, configure_logs, open_ops
 from webhooks_server.ports.telemetry import Field
 from webhooks_server.relay.http import open_relay
 from webhooks_server.settings import RelaySettings
@@ -59,13 +61,25 @@ async def relay_away(settings: RelaySettings) -> int:
 
     configure_logs(LogConfig(level=settings.log_level, json=settings.logs_json))
     clock = SystemClock()
-    telemetry = ServerTelemetry(clock)
     stop = stop_signal()
     spare_collector()
     config = settings.remote_config(f"relay-{IdSource(clock.wall).uid().hex()}")
-    telemetry.fact("relay.settings", settings=settings.chosen())
-    telemetry.fact("relay.started", relay=config.relay, version=__version__, pid=os.getpid())
-    async with open_relay(settings.away_config(), clock) as sender:
-        await run_remote_relay(config, sender, clock, telemetry, stop)
+    async with open_ops(ops_config(settings), clock) as ops:
+        telemetry = ops.telemetry
+        telemetry.fact("relay.settings", settings=settings.chosen())
+        telemetry.fact("relay.started", relay=config.relay, version=__version__, pid=os.getpid())
+        if ops.page is not None:
+            telemetry.fact("page.serving", address=ops.page.address)
+
+        def watch(is_attached: Callable[[], bool]) -> None:
+            if ops.page is not None:
+                ops.page.is_ready = partial(_answered, is_attached)
+
+        async with open_relay(settings.away_config(), clock) as sender:
+            await run_remote_relay(config, sender, clock, telemetry, stop, watch=watch)
     telemetry.fact("relay.stopped")
     return 0
+
+
+async def _answered(question: Callable[[], bool]) -> bool:
+    return question()

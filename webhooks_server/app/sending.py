@@ -58,7 +58,7 @@ async def open_sender(
     name = f"{kind}-{ids.uid().hex()}"
     async with AsyncExitStack() as rooms:
         # The first to come and the last to go: it says whether the others are there.
-        ops = await rooms.enter_async_context(open_ops(_ops_config(settings), clock))
+        ops = await rooms.enter_async_context(open_ops(ops_config(settings), clock))
         telemetry = ops.telemetry
         storage = await rooms.enter_async_context(open_storage(settings, index, clock, telemetry))
         relay = await rooms.enter_async_context(open_relay(settings.relay_config(), clock))
@@ -104,7 +104,8 @@ async def open_storage(
         yield Storage(stores=stores, kind="postgresql", announce=lambda _: None)
 
 
-def _ops_config(settings: SendingSettings) -> OpsConfig:
+def ops_config(settings: SendingSettings) -> OpsConfig:
+    """Return what operators shall be shown."""
     return OpsConfig(
         listen=settings.ops_listen if settings.has_page else None,
         tenants=settings.metrics_tenants,

@@ -6,7 +6,7 @@ meanwhile. Nothing is leased while too many are kept.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from webhooks.v1 import relay_service_pb2 as pb
@@ -46,10 +46,16 @@ async def run_remote_relay(
     clock: Clock,
     telemetry: Telemetry,
     stop: asyncio.Event,
+    *,
+    watch: Callable[[Callable[[], bool]], None] = lambda _: None,
 ) -> None:
-    """Serve until `stop` is set, then report what is in flight; raises where it is refused."""
+    """Serve until `stop` is set, then report what is in flight; raises where it is refused.
+
+    `watch` gets what tells whether the relay is attached and may be handed something.
+    """
     async with open_tasks() as tasks:
         remote = RemoteRelay(config, relay, clock, telemetry, tasks)
+        watch(remote.is_attached)
         attached = tasks.create_task(remote.keep_attached())
         await stop.wait()
         await remote.stop()
@@ -97,6 +103,10 @@ class RemoteRelay:
         self._sending.cut_off()
         for serving in self._serving:
             serving.cancel()
+
+    def is_attached(self) -> bool:
+        """Tell whether a server may hand something over now."""
+        return any(link.slots for link in self._links)
 
     async def keep_attached(self) -> None:
         """Be attached by one stream after the other; raises where the server refuses that."""
