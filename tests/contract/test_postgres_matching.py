@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.harness.shelf import Shelf
-from webhooks_server.storage.postgres import writing
+from webhooks_server.storage.postgres import numbers
 from webhooks_server.storage.postgres.numbers import State
 from webhooks_server.storage.sql.changes import read_changes
 
@@ -12,7 +12,7 @@ from webhooks_server.storage.sql.changes import read_changes
 async def test_an_index_that_moves_after_the_matching_takes_nothing_from_an_append(
     postgres: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = writing.read_state
+    real = numbers.read_state
 
     def read_state(connection: Connection, events: int, deliveries: int) -> State:
         state = real(connection, events, deliveries)
@@ -20,7 +20,7 @@ async def test_an_index_that_moves_after_the_matching_takes_nothing_from_an_appe
         postgres.index.apply(read_changes(connection, postgres.index.version))
         return state
 
-    monkeypatch.setattr(writing, "read_state", read_state)
+    monkeypatch.setattr("webhooks_server.storage.postgres.writing.read_state", read_state)
     subscriber = await postgres.subscribe("sub")
     await postgres.publish("e1")
     assert len(await postgres.due(subscriber)) == 1
