@@ -1,8 +1,9 @@
 """ports.EventStore, sentence by sentence."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,30 @@ async def test_an_event_comes_back_as_it_was_stored(shelf: Shelf) -> None:
     assert (accepted.duplicate, accepted.deliveries, accepted.fan_out) == (False, (), False)
     assert await shelf.stores.events.get(DEFAULT_TENANT, EVERYTHING.id) == accepted.event
     assert list(await shelf.stores.events.load([accepted.event.seq])) == [accepted.event]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ({}, {}, {}),
+        ({"source": ""}, {}, {"source": "", "subject": ""}),
+        ({"occur_time": None}, {"occur_time": None}, {"occur_time": None}),
+        ({"occur_time": None}, {}, {"occur_time": Instant(START)}),
+        ({}, {"occur_time": None, "attributes": {}}, {"is_json": True, "payload": b"1"}),
+    ],
+)
+async def test_events_of_one_group_come_back_each_as_it_was_stored(
+    shelf: Shelf, changes: Sequence[Mapping[str, Any]]
+) -> None:
+    given = [
+        EVERYTHING._replace(id=EventId(f"e{number}"), **one) for number, one in enumerate(changes)
+    ]
+    answers = await shelf.stores.events.append(publish_of(*given))
+    for accepted, one in zip(answers, given, strict=True):
+        expected = one._replace(
+            seq=accepted.event.seq, create_time=shelf.clock.now, payload_size=len(one.payload)
+        )
+        assert await shelf.stores.events.get(DEFAULT_TENANT, one.id) == expected
 
 
 async def test_nothing_published_is_nothing_stored(shelf: Shelf) -> None:

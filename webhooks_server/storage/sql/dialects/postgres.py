@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, LargeBinary
 
 from webhooks_server.domain.ids import EventSeq
 from webhooks_server.domain.lanes import LaneRead
@@ -35,7 +35,11 @@ def write_rows(
     """Insert or update rows and return how many were."""
     if not rows:
         return 0
-    columns = tuple(zip(*rows, strict=True))
+    once = _may_come_once(statement)
+    columns = tuple(
+        column[:1] if name in once and column.count(column[0]) == len(column) else column
+        for name, column in zip(statement.columns, zip(*rows, strict=True), strict=True)
+    )
     return connection.exec_driver_sql(_text_of(statement, connection.dialect), columns).rowcount
 
 
@@ -152,6 +156,24 @@ def read_events(connection: Connection, seqs: Sequence[EventSeq]) -> Sequence[Ma
 
 
 @cache
+def _may_come_once(statement: Insertion | Replacement) -> frozenset[str]:
+    """Return the columns whose array has one element where all rows have the same value.
+
+    In most groups that is more than half of them, and to hand over an element costs as much as to
+    make it.
+    """
+    if isinstance(statement, Replacement):
+        return frozenset()
+    given = metadata.tables[statement.table].c
+    return frozenset(
+        name
+        for name in statement.columns
+        # What is random or a payload is not even compared.
+        if not given[name].nullable and not isinstance(given[name].type, LargeBinary)
+    )
+
+
+@cache
 def _text_of(statement: Insertion | Replacement, dialect: Dialect) -> str:
     # No values: names and types of our own tables and columns.
     table, columns = statement.table, ", ".join(statement.columns)
@@ -163,8 +185,14 @@ def _text_of(statement: Insertion | Replacement, dialect: Dialect) -> str:
         conflict = statement.conflict
         # Where two groups could wait for each other they insert in the same order, and do not.
         tail = f" ORDER BY {conflict} ON CONFLICT ({conflict}) DO NOTHING" if conflict else ""
+        # unnest() fills short arrays up with NULL.
+        once = _may_come_once(statement)
+        values = ", ".join(
+            f"coalesce(given.{column}, (${position})[1]) AS {column}" if column in once else column
+            for position, column in enumerate(statement.columns, 1)
+        )
         return (
-            f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})"  # noqa: S608
+            f"INSERT INTO {table} ({columns}) SELECT {values} FROM unnest({arrays})"  # noqa: S608
             f" AS given ({columns}){tail}"
         )
     key, *rest = statement.columns
