@@ -183,3 +183,25 @@ async def test_too_many_bytes_that_wait_are_refused() -> None:
         backlog.add_append(batch_of("too-much", 1, payload=bytes(3 * 1024 * 1024)))
     backlog.take_group()
     backlog.add_append(batch_of("fits-again", 1, payload=bytes(3 * 1024 * 1024)))
+
+
+async def test_calls_that_are_at_the_door_come_along_and_no_others() -> None:
+    backlog = backlog_of(index_of())
+
+    async def call(name: str, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        backlog.add_append(batch_of(name, 1))
+
+    backlog.add_append(batch_of("first", 1))
+    async with asyncio.TaskGroup() as calls:
+        calls.create_task(call("second", 0))
+        calls.create_task(call("third", 2))
+        calls.create_task(call("late", 20))
+        group = await backlog.gather_group()
+        assert [append.publish.events[0].id for append in group.appends] == [
+            "first-0",
+            "second-0",
+            "third-0",
+        ]
+    assert len(backlog) == 1

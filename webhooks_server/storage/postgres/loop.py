@@ -68,7 +68,7 @@ class GroupLoop:
             await self._wake.wait()
             self._wake.clear()
             while self._backlog:
-                await self._settle(self._backlog.take_group())
+                await self._settle(await self._backlog.gather_group())
 
     def _check_open(self) -> None:
         if self._closed:

@@ -112,7 +112,7 @@ class GroupWriter:
                 await self._wake.wait()
                 self._wake.clear()
                 while self.backlog:
-                    await self._finish(self.backlog.take_group())
+                    await self._finish(await self.backlog.gather_group())
                 # What others wrote may have filled the log.
                 await self._finish(Group())
         finally:
