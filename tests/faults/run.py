@@ -33,7 +33,7 @@ _PARENT = "tenants/default"
 
 def seed() -> int:
     """Return what decides a run: FAULTS_SEED, or a new one."""
-    return int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+    return int(os.environ.get("FAULTS_SEED") or 0) or random.SystemRandom().randrange(1, 10**6)
 
 
 @dataclass

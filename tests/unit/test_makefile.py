@@ -37,6 +37,12 @@ def test_benchmarks_on_one_store_are_picked() -> None:
     assert "-m benchmarks --only B1 --store postgres" in shown
 
 
+def test_a_run_of_faults_is_told_its_size_and_its_seed() -> None:
+    shown = run_make("--dry-run", "test-faults", "FULL=1", "SEED=4711").stdout
+    assert "FAULTS_FULL=1 FAULTS_SEED=4711 " in shown
+    assert "not faults" in run_make("--dry-run", "test").stdout
+
+
 @pytest.mark.parametrize(
     ("pythons", "chosen"),
     [
