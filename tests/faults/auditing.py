@@ -12,6 +12,7 @@ ON_ITS_WAY = 0.2
 """Seconds in which a request that somebody sent before it died may still arrive. Nobody takes
 over its work that soon."""
 _SHOWN = 5
+_AROUND = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +78,14 @@ def figures(evidence: Evidence) -> Figures:
     pending = {row.pair for row in evidence.books.rows if row.state == PENDING}
     in_flight = [found_in_flight(kill, evidence.receipts) for kill in evidence.kills]
     explained = set().union(*in_flight)
-    repeated = {pair for pair, count in taken.items() if count > 1}
+    unexplained = {pair for pair, count in taken.items() if count > 1} - explained
     return Figures(
         lost=len(promised - taken.keys() - pending),
         duplicates=sum(taken.values()) - len(taken),
         stuck=len(pending),
         in_flight_at_kills=sum(map(len, in_flight)),
-        unexplained_duplicates=len(repeated - explained),
-        contradictions=tuple(_contradictions(evidence, taken)),
+        unexplained_duplicates=len(unexplained),
+        contradictions=(*_contradictions(evidence, taken), *_stories(evidence, unexplained)),
         acknowledged=len(evidence.publications.acknowledged),
         delivered=len(taken),
         kills=len(evidence.kills),
@@ -109,6 +110,24 @@ def sent_again_after(kill: Kill, receipts: Iterable[Receipt]) -> dict[Pair, floa
         if is_later and receipt.pair in kill.pending and receipt.pair not in found:
             found[receipt.pair] = receipt.moment - kill.moment
     return found
+
+
+def _stories(evidence: Evidence, pairs: set[Pair]) -> Iterable[str]:
+    """Tell of deliveries when they arrived, and who was killed around that time."""
+    for pair in sorted(pairs, key=str)[:_SHOWN]:
+        receipts = [receipt for receipt in evidence.receipts if receipt.pair == pair]
+        story = [
+            (receipt.moment, f"attempt {receipt.attempt} arrived, answer {receipt.status}")
+            for receipt in receipts
+        ]
+        begin, end = receipts[0].moment, receipts[-1].moment
+        story += [
+            (kill.moment, f"{kill.victim} killed, on record: {kill.pending.get(pair, 'not its')}")
+            for kill in evidence.kills
+            if begin - _AROUND < kill.moment < end + _AROUND
+        ]
+        told = [f"{moment - begin:+.3f} {what}" for moment, what in sorted(story)]
+        yield f"{pair} arrived {len(receipts)} times: {'; '.join(told)}"
 
 
 def _contradictions(evidence: Evidence, taken: Mapping[Pair, int]) -> Iterable[str]:

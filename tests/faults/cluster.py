@@ -41,14 +41,12 @@ class Cluster:
 
     async def add_relay(self, name: str) -> None:
         """Add a process that sends what the database has."""
-        relay = await self.controller.serve(name)
-        await learn_engine(relay)
-        self.relays.append(relay)
+        self.relays.append(await self.controller.relay(name))
 
     async def add_remote_relay(self, name: str, server: Running) -> None:
         """Add a relay that has no database, but a way to this server."""
         self.remote[name] = server
-        self.relays.append(await self.controller.relay(name, server.address))
+        self.relays.append(await self.controller.relay_elsewhere(name, server.address))
 
     async def owned(self, engines: int) -> None:
         """Wait until all partitions are owned, and by so many engines."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.harness.command_line import start
 
+_LOGGED = ("--log-format", "json")
 _STARTS_WITHIN = 30.0
 _STOPS_WITHIN = 45.0
 
@@ -82,15 +83,22 @@ class Controller:
 
     async def serve(self, name: str, *arguments: str, listen: str = "127.0.0.1:0") -> Running:
         """Start a server, and wait until it serves."""
-        given = ("--listen", listen, "--log-format", "json", *arguments)
+        given = ("--listen", listen, *_LOGGED, *arguments)
         running = await self._start(name, "serve", *given)
         running.address = str((await running.line_with("server.serving"))["address"])
         return running
 
-    async def relay(self, name: str, server: str, *arguments: str) -> Running:
+    async def relay(self, name: str) -> Running:
+        """Start a relay on the shared database, and wait until it has begun."""
+        # It may send to this machine, as servers that listen on loopback do.
+        running = await self._start(name, "relay", "--profile", "development", *_LOGGED)
+        running.engine = str((await running.line_with("relay.started"))["relay"])
+        return running
+
+    async def relay_elsewhere(self, name: str, server: str) -> Running:
         """Start a relay that has nothing but a way to a server, and wait until it is attached."""
-        given = ("--server", f"grpc://{server}", "--relay-name", name, *arguments)
-        running = await self._start(name, "relay", *given)
+        where = ("--server", f"grpc://{server}", "--relay-name", name)
+        running = await self._start(name, "relay", *where, *_LOGGED, variables={})
         await running.line_with("relay.attached")
         return running
 
@@ -103,14 +111,15 @@ class Controller:
             if '"level":"error"' in line.replace(": ", ":")
         ]
 
-    async def _start(self, name: str, *arguments: str) -> Running:
+    async def _start(
+        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> Running:
         # Each life has a log of its own: a line of an earlier one would be taken for a new one.
         log = self.directory / f"{name}.{len(self.started)}.log"
         with log.open("wb") as file:
             output = file.fileno()
-            process = await start(
-                *arguments, stdout=output, stderr=output, variables=self.variables
-            )
+            settings = self.variables if variables is None else variables
+            process = await start(*arguments, stdout=output, stderr=output, variables=settings)
         running = Running(name=name, process=process, log=log)
         self.started.append(running)
         return running
