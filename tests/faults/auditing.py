@@ -93,13 +93,17 @@ def figures(evidence: Evidence) -> Figures:
 
 
 def found_in_flight(kill: Kill, receipts: Iterable[Receipt]) -> set[Pair]:
-    """Return what the victim had sent and not recorded."""
-    arrived = Counter(
+    """Return what the victim had sent and not recorded.
+
+    By the number of the attempt, and not by how many have arrived: one that was given up together
+    with the relay elsewhere that had it is on record, whether or not it ever left.
+    """
+    return {
         receipt.pair
         for receipt in receipts
-        if receipt.pair in kill.pending and receipt.moment < kill.moment + ON_ITS_WAY
-    )
-    return {pair for pair, count in arrived.items() if count > kill.pending[pair]}
+        if receipt.moment < kill.moment + ON_ITS_WAY
+        and receipt.attempt > kill.pending.get(receipt.pair, receipt.attempt)
+    }
 
 
 def sent_again_after(kill: Kill, receipts: Iterable[Receipt]) -> dict[Pair, float]:

@@ -18,8 +18,8 @@ ONE = Pair(event="one", subscription="lane0")
 TWO = Pair(event="two", subscription="lane0")
 
 
-def receipt(pair: Pair, moment: float, status: int = 200) -> Receipt:
-    return Receipt(moment=moment, pair=pair, attempt=1, status=status)
+def receipt(pair: Pair, moment: float, status: int = 200, attempt: int = 1) -> Receipt:
+    return Receipt(moment=moment, pair=pair, attempt=attempt, status=status)
 
 
 def audited(*receipts: Receipt, kills: tuple[Kill, ...] = (), successes: int = 1) -> Figures:
@@ -51,6 +51,13 @@ def test_a_request_that_failed_is_no_duplicate() -> None:
 
 def test_a_duplicate_is_explained_by_a_kill_that_found_it_in_flight() -> None:
     found = audited(receipt(ONE, 1), receipt(ONE, 3), kills=(kill(1.1),))
+    assert (found.duplicates, found.in_flight_at_kills) == (1, 1)
+    found.check()
+
+
+def test_an_attempt_that_was_given_up_and_never_arrived_hides_no_later_one_in_flight() -> None:
+    arrived = receipt(ONE, 1, attempt=2), receipt(ONE, 3, attempt=2)
+    found = audited(*arrived, kills=(kill(1.1, attempts=1),))
     assert (found.duplicates, found.in_flight_at_kills) == (1, 1)
     found.check()
 
