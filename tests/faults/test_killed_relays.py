@@ -14,6 +14,7 @@ from tests.faults.receiving import Receiver
 from tests.faults.run import IS_FULL
 from tests.harness.postgres_database import PostgresDatabase
 from tests.harness.waiting import until
+from webhooks_server.domain.shares import SETTLED
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200 if IS_FULL else 300)]
 
@@ -51,7 +52,8 @@ async def test_what_a_killed_relay_leaves_behind_is_sent_by_the_others(
         spans = Spans()
         async with run.publishing(load, cluster.addresses) as publisher:
             for _ in range(KILLS):
-                await asyncio.sleep(run.random.uniform(2.0, 3.0))
+                # A relay that began just now does not believe that others are gone.
+                await asyncio.sleep(SETTLED + run.random.uniform(0.5, 1.5))
                 await kill_one(cluster, spans)
         await run.settle(cluster.addresses[0])
         violations = await run.violations(cluster.addresses[0])
