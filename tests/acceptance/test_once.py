@@ -106,7 +106,7 @@ async def test_where_nobody_else_is_the_pass_takes_everything_and_gives_it_back(
             grpc.StatusCode.FAILED_PRECONDITION,
             "NO_ENGINE",
         )
-        passed = await run("relay", "--once", "--database-url", url)
+        passed = await run("relay", "--once", "--database-url", url, "--profile", "development")
     assert (passed.status, passed.out) == (0, ONE), passed.err
     assert cluster.owned() == {}
 
@@ -128,7 +128,9 @@ async def test_engines_that_live_are_woken_and_waited_for(
             await asyncio.sleep(0.5)
             assert receiver.requests == []
             if asked == "command":
-                passed = await run("relay", "--once", "--database-url", url)
+                passed = await run(
+                    "relay", "--once", "--database-url", url, "--profile", "development"
+                )
                 assert passed.status == 0, passed.err
             else:
                 async with grpc.aio.insecure_channel(server.address) as channel:

@@ -43,7 +43,7 @@ async def test_a_relay_sends_what_a_server_that_sends_nothing_takes(
         await publisher.Publish(publish(event_id="early"))
         await asyncio.sleep(0.5)
         assert receiver.requests == []
-        async with started("relay", url):
+        async with started("relay", url, "--profile", "development"):
             await receiver.got(1, 10.0)
             await cluster.shared(256)
             for number in range(5):
@@ -84,7 +84,7 @@ async def test_a_relay_without_its_database_ends_with_one_line() -> None:
 async def test_a_relay_elsewhere_is_ready_while_it_is_attached(tmp_path: Path) -> None:
     async with serving(tmp_path) as server, open_line(server.address) as line:
         line.cut()
-        where = ("--server", line.address, "--ops-listen", ANY)
+        where = ("--server", line.address, "--ops-listen", ANY, "--log-format", "json")
         process = await start("relay", *where)
         page = json.loads(await line_with(process.stderr, "page.serving"))["address"]
 

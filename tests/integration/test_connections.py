@@ -9,6 +9,7 @@ import grpc.aio
 import pytest
 
 from tests.harness.attached import attached, succeeded
+from tests.harness.egress import HERE
 from tests.harness.receiver import Receiver
 from tests.harness.remote import open_line
 from tests.harness.requests import publish, subscribe
@@ -75,7 +76,7 @@ async def test_a_relay_elsewhere_goes_on_over_new_connections(
     told, stop = Faults(), asyncio.Event()
     clock = SystemClock()
     remote = RemoteRelayConfig(server=aging.address, relay="away", slots=8, stop_grace=5.0)
-    async with open_relay(RelayConfig(), clock) as sender:
+    async with open_relay(RelayConfig(egress=HERE), clock) as sender:
         running = asyncio.create_task(run_remote_relay(remote, sender, clock, told, stop))
         for _ in range(60):
             await aging.publisher.Publish(publish())
