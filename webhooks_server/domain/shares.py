@@ -14,6 +14,9 @@ SETTLED = 5.0
 database nobody is connected at first."""
 FIRST_TAKE = 1.0
 """How long a new engine waits for others that start with it."""
+MAY_TAKE_OVER = SETTLED - FIRST_TAKE
+"""How long an engine must be known before its share is left to it in a take-over. That is less than
+SETTLED: of engines that started together none takes everything for being a moment older."""
 CALM = 10.0
 """How long nobody may have come or gone before anything is given back."""
 RELEASE_INTERVAL = 1.0

@@ -1,9 +1,9 @@
 """What an engine makes of the beats of all: who lives, who is gone, and what its share is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from webhooks_server.domain.partitions import NO_BEAT, NOBODY, Beat, EngineBeat, EngineEntry
-from webhooks_server.domain.shares import CALM, Silence, fair_share, is_gone
+from webhooks_server.domain.shares import CALM, MAY_TAKE_OVER, Silence, fair_share, is_gone
 from webhooks_server.domain.subscription import PARTITIONS
 
 
@@ -19,6 +19,7 @@ class Peers:
         self._moved: dict[str, tuple[int, float]] = {}
         self._members: frozenset[tuple[str, int]] = frozenset()
         self._members_since = 0.0
+        self._member_since: dict[str, float] = {}
         self._connected: frozenset[str] = frozenset()
 
     def observe(self, beat: Beat, now: float) -> bool:
@@ -39,6 +40,7 @@ class Peers:
         members = frozenset((one.name, one.slots) for one in self.living(now) if _counts(one))
         if members != self._members:
             self._members, self._members_since = members, now
+        self._member_since = {name: self._member_since.get(name, now) for name, _ in members}
         return is_new
 
     def is_gone(self, name: str, now: float) -> bool:
@@ -60,22 +62,43 @@ class Peers:
 
     def free(self, now: float) -> Sequence[int]:
         """Return the partitions that may be taken."""
-        if self._beat is None:
-            return ()
-        gone = {name for name in self._moved if self.is_gone(name, now)} | {NOBODY}
-        return [number for number, one in self._beat.holdings.items() if one.owner in gone]
+        return [*self._owned_by({NOBODY}), *self.orphans(now)]
+
+    def orphans(self, now: float) -> Sequence[int]:
+        """Return the partitions whose owner is gone."""
+        return self._owned_by({name for name in self._moved if self.is_gone(name, now)})
 
     @property
     def share(self) -> int:
         """How many partitions this engine should own; a transient one takes what nobody has."""
         if self._me.is_transient:
             return PARTITIONS
-        slots = dict(self._members)
-        return fair_share(PARTITIONS, slots.get(self._me.name, 0), sum(slots.values()))
+        return self._share_among(dict(self._members))
+
+    def share_of_orphans(self, now: float) -> int:
+        """How many partitions this engine may own by taking over what dead ones have left.
+
+        Who joined a short while ago believes nobody to be gone yet, and takes nothing over: were
+        its share kept for it, it would lie there until then.
+        """
+        return self._share_among(
+            {
+                name: slots
+                for name, slots in self._members
+                if name == self._me.name or now - self._member_since[name] >= MAY_TAKE_OVER
+            }
+        )
 
     def is_calm(self, now: float) -> bool:
         """Tell whether nobody has come or gone for long enough to give anything back."""
         return now - self._members_since >= CALM
+
+    def _share_among(self, slots: Mapping[str, int]) -> int:
+        return fair_share(PARTITIONS, slots.get(self._me.name, 0), sum(slots.values()))
+
+    def _owned_by(self, names: Collection[str]) -> Sequence[int]:
+        holdings = {} if self._beat is None else self._beat.holdings
+        return [number for number, one in holdings.items() if one.owner in names]
 
 
 def _counts(engine: EngineBeat) -> bool:

@@ -160,13 +160,18 @@ class Tenure:
         now = self._clock.monotonic()
         if now - self._begun < FIRST_TAKE or not self._relays.slots:
             return
-        wanted = self._peers.share - len(self._lanes.epochs) - len(self._releasing)
-        start = zlib.crc32(self._config.engine.encode()) % PARTITIONS
-        wishes = picked(self._peers.free(now), wanted, start, PARTITIONS)
+        wishes = self._wishes(now)
         if wishes:
             async with self._changing():
                 if not self.is_leaving:
                     self._gain(await self._session.take(claims_to(wishes, beat)))
+
+    def _wishes(self, now: float) -> Sequence[int]:
+        peers, start = self._peers, zlib.crc32(self._config.engine.encode()) % PARTITIONS
+        owned = len(self._lanes.epochs) + len(self._releasing)
+        free = picked(peers.free(now), peers.share - owned, start, PARTITIONS)
+        left = picked(peers.orphans(now), peers.share_of_orphans(now) - owned, start, PARTITIONS)
+        return max(free, left, key=len)
 
     def _begin_releases(self) -> None:
         now = self._clock.monotonic()
