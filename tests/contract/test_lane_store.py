@@ -5,9 +5,16 @@ from dataclasses import replace
 from tests.harness.shelf import Shelf, event, publish_of
 from webhooks_server.domain.delivery import DeliveryState, Reason
 from webhooks_server.domain.ids import DEFAULT_TENANT, EventSeq
-from webhooks_server.domain.lanes import LaneFailing, LaneHead, LaneRead, Settlement
+from webhooks_server.domain.lanes import (
+    FROM_THE_FIRST,
+    LaneFailing,
+    LaneHead,
+    LaneRead,
+    LaneRows,
+    Settlement,
+)
 from webhooks_server.domain.subscription import PARTITIONS, Subscription
-from webhooks_server.domain.times import Micros
+from webhooks_server.domain.times import Instant, Micros
 
 PENDING, SUCCEEDED, FAILED = (
     DeliveryState.PENDING,
@@ -95,6 +102,51 @@ async def test_due_answers_each_read_with_its_own_limit(shelf: Shelf) -> None:
         (one.number, 1),
     ]
     assert await shelf.stores.lanes.due([]) == []
+
+
+async def lane_rows(shelf: Shelf, lane: Subscription, since: Instant = FROM_THE_FIRST) -> LaneRows:
+    read = LaneRead(subscription=lane.number, partition=lane.partition, limit=3, since=since)
+    (answer,) = await shelf.stores.lanes.due([read])
+    return answer
+
+
+async def test_a_read_tells_from_where_on_the_next_has_to_look(shelf: Shelf) -> None:
+    """EC2: below it there are no rows, nor do any come but by a manual retry."""
+    subscriber, rows = await shelf.lane(4)
+    shelf.clock.advance(60)
+    overdue = await lane_rows(shelf, subscriber)
+    assert overdue.low_water == shelf.clock.now - 70_000_000
+    for row in rows[:3]:
+        await shelf.record(subscriber, row)
+    again = await lane_rows(shelf, subscriber, overdue.low_water)
+    assert [row.seq for row in again.rows] == [rows[3].seq]
+    await shelf.record(subscriber, rows[3], state=PENDING, due_in=90_000_000)
+    later = await lane_rows(shelf, subscriber, again.low_water)
+    assert [row.seq for row in later.rows] == [rows[3].seq]
+    # Not by what is due later: another one may be published, and have been begun before.
+    assert later.low_water == shelf.clock.now - 10_000_000
+    (new,) = await shelf.publish("new", event_type="sub.new")
+    found = await lane_rows(shelf, subscriber, later.low_water)
+    assert [row.seq for row in found.rows] == [new.deliveries[0].seq, rows[3].seq]
+
+
+async def test_a_manual_retry_is_found_by_who_looks_from_the_first_row_on(shelf: Shelf) -> None:
+    subscriber, rows = await shelf.lane(2)
+    await shelf.record(subscriber, rows[1], state=FAILED)
+    shelf.clock.advance(60)
+    await shelf.stores.deliveries.retry(DEFAULT_TENANT, subscriber.id, rows[1].uid)
+    found = await lane_rows(shelf, subscriber)
+    assert [row.seq for row in found.rows] == [rows[1].seq, rows[0].seq]
+    assert found.low_water == FROM_THE_FIRST
+    again = await lane_rows(shelf, subscriber, found.low_water)
+    assert len(again.rows) == 2
+
+
+async def test_an_empty_lane_tells_so_too(shelf: Shelf) -> None:
+    subscriber, _ = await shelf.lane(0)
+    shelf.clock.advance(60)
+    empty = await lane_rows(shelf, subscriber)
+    assert (empty.rows, empty.low_water) == ([], shelf.clock.now - 10_000_000)
 
 
 async def test_settle_ends_the_pending_rows_of_one_lane(shelf: Shelf) -> None:

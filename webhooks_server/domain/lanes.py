@@ -23,13 +23,21 @@ class LaneHead:
     due_in: int
 
 
+FROM_THE_FIRST = Instant(0)
+"""Before the due time of every row."""
+
+
 @value
 class LaneRead:
-    """Ask for the first `limit` pending rows of a lane."""
+    """Ask for the first `limit` pending rows of a lane.
+
+    Those that are due before `since` may be left out: the `low_water` of an earlier answer.
+    """
 
     subscription: SubscriptionNumber
     partition: int
     limit: int
+    since: Instant = FROM_THE_FIRST
 
 
 @value
@@ -37,10 +45,14 @@ class LaneRows:
     """The answer to a LaneRead: rows by (due time, seq).
 
     Fewer than asked for means there are no others.
+
+    No row is due before `low_water`, nor will one be that is committed later: but one for which a
+    manual retry is asked, and one whose commit takes longer than ten seconds.
     """
 
     subscription: SubscriptionNumber
     rows: Sequence[NewDelivery]
+    low_water: Instant
 
 
 @value

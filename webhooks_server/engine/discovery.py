@@ -106,7 +106,7 @@ class Discovery:
         for _ in range(MOST_READS):
             news = await self._session.news(sorted(self._lanes.epochs), above)
             for head in news.heads:
-                self._lanes.note(head)
+                self._lanes.note(head, is_news=True)
             if news.complete:
                 break
             above = news.reached

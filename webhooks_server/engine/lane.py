@@ -168,6 +168,11 @@ class Lane:
         """Whether nothing would be lost with this object."""
         return not (self.buffer or self.out or self.dirty or self.refilling)
 
+    @property
+    def excluded(self) -> tuple[DeliverySeq, ...]:
+        """The rows whose requests are in flight or not yet recorded."""
+        return tuple(self.out)
+
     def begin_refill(self) -> None:
         """Take note that a refill is going to be read."""
         self.settled = set()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from webhooks_server.domain.breaker import Sign
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Recorded
-from webhooks_server.domain.ids import DeliverySeq, SubscriptionNumber
+from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
@@ -34,6 +34,7 @@ class Lanes:
         )
         self.standings = self._places.standings
         self.gates = self._places.gates
+        self.low_water = self._places.low_water
         self.most_rows = bounds.rows
         self._highest_read = 0
 
@@ -49,7 +50,7 @@ class Lanes:
     @property
     def timer_count(self) -> int:
         """How many lanes and gates wait for a time."""
-        return len(self._places.timers) + len(self._places.gates.timers)
+        return len(self._places.timers) + len(self.gates.timers)
 
     def __iter__(self) -> Iterator[Lane]:
         """Yield the lanes with work in memory."""
@@ -125,6 +126,7 @@ class Lanes:
             lane.settled.add(row.delivery.seq)
         if recorded.state is DeliveryState.PENDING:
             if recorded.due_in <= 0:
+                self.low_water.forget(lane.number)
                 lane.dirty = True
             else:
                 self._places.arm(lane.number, self._monotonic() + recorded.due_in / 1_000_000)
@@ -146,8 +148,7 @@ class Lanes:
         lane = self._places.get(number)
         if sign is Sign.WELL and lane is not None and is_sound(lane):
             return
-        entry = self._index.get(number)
-        if entry is None:
+        if (entry := self._index.get(number)) is None:
             return
         self.standings.judge(entry, sign)
         if lane is not None:
@@ -157,9 +158,7 @@ class Lanes:
     def waits(self, number: SubscriptionNumber) -> bool:
         """Tell whether a lane's own breaker or rate keeps it from sending now."""
         entry = self._index.get(number)
-        if entry is None:
-            return False
-        return self.standings.is_open(entry) or self._places.gates.is_shut(number)
+        return entry is not None and (self.standings.is_open(entry) or self.gates.is_shut(number))
 
     def wake(self, number: SubscriptionNumber) -> None:
         """Read a lane afresh now: rows of it may be due before others, or final.
@@ -173,6 +172,7 @@ class Lanes:
 
     def reread(self, number: SubscriptionNumber) -> None:
         """Do as wake(), where nobody has done anything about the lane's receiver."""
+        self.low_water.forget(number)
         if (entry := self._owned(number)) is not None:
             lane = self._places.reopen(entry)
             lane.dirty = lane.urgent = True
@@ -181,15 +181,21 @@ class Lanes:
 
     def changed(self, number: SubscriptionNumber) -> None:
         """Take note that a subscription changed: whether it sends, or within what bounds."""
+        self.low_water.forget(number)
         if (entry := self._owned(number)) is not None:
             self.standings.probe_now(entry)
             lane = self._places.reopen(entry)
             lane.dirty = True
             self._places.place(lane, new=lane.max_in_flight)
 
-    def note(self, head: LaneHead) -> None:
-        """Take note of a lane that the store has pending rows for (start, back-stop, resume)."""
+    def note(self, head: LaneHead, *, is_news: bool = False) -> None:
+        """Take note of a lane that the store has pending rows for (start, back-stop, resume).
+
+        With `is_news`, of new ones among them.
+        """
         number, entry = head.subscription, self._owned(head.subscription)
+        if not is_news:
+            self.low_water.forget(number)
         # With a max_age the first row may expire before it is due: that is seen once it is read.
         must_expire = entry is not None and entry.max_age is not None
         if head.due_in > 0 and not (must_expire and number not in self._places.timers):
@@ -201,14 +207,12 @@ class Lanes:
 
     def next_moment(self) -> float | None:
         """Return when expire_timers() is to be called next; None where nothing waits for a time."""
-        moments = (self._places.timers.next(), self._places.gates.timers.next())
-        return min((moment for moment in moments if moment is not None), default=None)
+        return self._places.next_moment()
 
     def expire_timers(self) -> None:
         """Look at what has its moment now."""
         for number in self._places.timers.expired(self._monotonic()):
-            entry = self._owned(number)
-            if entry is not None:
+            if (entry := self._owned(number)) is not None:
                 lane = self._places.reopen(entry)
                 lane.waiting = False
                 lane.dirty = True
@@ -259,10 +263,6 @@ class Lanes:
         lane.dirty = lane.dirty or more
         lane.held = False
         self._end_refill(lane)
-
-    def excluded(self, lane: Lane) -> tuple[DeliverySeq, ...]:
-        """Return the rows of a lane whose requests are in flight or not yet recorded."""
-        return tuple(lane.out)
 
     def gain(self, epochs: Mapping[int, int]) -> None:
         """Own these partitions from now on, at these epochs; their lanes are yet to be found."""

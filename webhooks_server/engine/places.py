@@ -10,6 +10,7 @@ from webhooks_server.engine.buffers import Buffers
 from webhooks_server.engine.gates import NO_CAPS, Gates, HostCaps
 from webhooks_server.engine.hunger import Hunger
 from webhooks_server.engine.lane import Lane, Row
+from webhooks_server.engine.low_water import LowWater
 from webhooks_server.engine.ring import Ring
 from webhooks_server.engine.standings import Standings
 from webhooks_server.engine.timers import Timers
@@ -77,6 +78,7 @@ class Places:
         self.hunger = Hunger(self.buffers)
         self.gates = Gates(bounds.slots, bounds.hosts, monotonic, self._give_way, events.timer)
         self.standings = Standings(monotonic)
+        self.low_water = LowWater()
         self.timers: Timers[SubscriptionNumber] = Timers()
 
     def __len__(self) -> int:
@@ -128,6 +130,7 @@ class Places:
 
         self.gates.begin(partitions, filter(of_these, self.gates.numbers))
         self.standings.forget(list(filter(of_these, self.standings.known)))
+        self.low_water.forget_all(of_these)
 
     def restore(self, entry: IndexEntry, level: int) -> None:
         """Hold a lane to what is on record of its health."""
@@ -224,6 +227,11 @@ class Places:
         self.hunger.clear()
         self.gates.clear()
         self.timers.clear()
+
+    def next_moment(self) -> float | None:
+        """Return when the next of the timers goes off."""
+        moments = (self.timers.next(), self.gates.timers.next())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def arm(self, number: SubscriptionNumber, moment: float) -> None:
         """Look at a lane again at that moment."""

@@ -88,10 +88,14 @@ class Refill:
                 subscription=reading.lane.number,
                 partition=reading.lane.partition,
                 limit=reading.limit,
+                since=self._lanes.low_water.begin(reading.lane.number),
             )
             for reading in readings
         ]
-        answers = {answer.subscription: answer.rows for answer in await self._store.due(reads)}
+        answers: dict[SubscriptionNumber, Sequence[NewDelivery]] = {}
+        for answer in await self._store.due(reads):
+            answers[answer.subscription] = answer.rows
+            self._lanes.low_water.learn(answer.subscription, answer.low_water)
         await self._prefetch(lanes, answers)
         for reading in readings:
             rows = answers.get(reading.lane.number, ())
@@ -149,7 +153,7 @@ class Refill:
                 epoch=self._lanes.epochs.get(lane.partition, 0),
                 state=DeliveryState.CANCELLED,
                 reason=Reason.DELETED,
-                excluding=self._lanes.excluded(lane),
+                excluding=lane.excluded,
             )
         elif entry is not None and entry.max_age is not None:
             settlement = self._expiry(entry, lane)
@@ -183,5 +187,5 @@ class Refill:
             state=DeliveryState.EXPIRED,
             reason=Reason.MAX_AGE,
             min_age=entry.max_age,
-            excluding=self._lanes.excluded(lane),
+            excluding=lane.excluded,
         )

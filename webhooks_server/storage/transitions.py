@@ -1,15 +1,19 @@
 """What becomes of a delivery's row: pure decisions that every store shares."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from webhooks_server.domain.delivery import DeliveryState, Reason, Record, Recorded
+from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Reason, Record, Recorded
 from webhooks_server.domain.failures import Failures
 from webhooks_server.domain.ids import DeliverySeq
-from webhooks_server.domain.times import Instant, Micros
+from webhooks_server.domain.lanes import FROM_THE_FIRST
+from webhooks_server.domain.times import SECOND, Instant, Micros
 from webhooks_server.domain.values import value
 
-DUE_FIRST = Instant(0)
+DUE_FIRST = FROM_THE_FIRST
 """The due time of a row that a manual retry puts before all others of its lane."""
+LONGEST_COMMIT = 10 * SECOND
+"""Longer than a commit takes by the time-outs of a database (engine.md, EA4)."""
 
 
 @value
@@ -126,6 +130,12 @@ def finish(row: DeliveryRow, state: DeliveryState, reason: str, now: Instant) ->
 def due_in(row: DeliveryRow, now: Instant) -> int:
     """Return what is left until a row is due, in microseconds."""
     return row.due_time - now
+
+
+def low_water_of(rows: Sequence[NewDelivery], now: Instant) -> Instant:
+    """Return the due time below which a lane has no rows, of which these are the first."""
+    due = now + min(0, rows[0].due_in) if rows else now
+    return Instant(max(FROM_THE_FIRST, due - LONGEST_COMMIT))
 
 
 def recorded_before(

@@ -17,6 +17,7 @@ from webhooks_server.storage.transitions import (
     count_failure,
     due_in,
     finish,
+    low_water_of,
     record_attempt,
     recorded_before,
     recorded_nowhere,
@@ -57,14 +58,7 @@ class MemoryLanes(LaneStore):
 
     @override
     async def due(self, reads: Sequence[LaneRead]) -> Sequence[LaneRows]:
-        now = self._rows.now()
-        return [
-            LaneRows(
-                subscription=read.subscription,
-                rows=[one.as_new(now) for one in self._pending(read)[: read.limit]],
-            )
-            for read in reads
-        ]
+        return [self._first_of(read, self._rows.now()) for read in reads]
 
     @override
     async def record(self, records: Sequence[Record]) -> Sequence[Recorded]:
@@ -113,6 +107,12 @@ class MemoryLanes(LaneStore):
                 stored.row = finish(stored.row, DeliveryState.CANCELLED, Reason.DELETED, rows.now())
         live = [one for one in added if one.subscription not in deleted]
         return FanOutStep(deliveries=live, done=done)
+
+    def _first_of(self, read: LaneRead, now: Instant) -> LaneRows:
+        rows = [one.as_new(now) for one in self._pending(read)[: read.limit]]
+        return LaneRows(
+            subscription=read.subscription, rows=rows, low_water=low_water_of(rows, now)
+        )
 
     def _holds(self, partition: int, epoch: int, engine: str = "") -> bool:
         return self._rows.owners[partition] == (engine or self._owner.name, epoch)

@@ -1,6 +1,7 @@
 """Lanes on SQL: what the engine that owns partitions reads and writes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, literal, literal_column, select, tuple_, update
 from typing_extensions import override
@@ -8,6 +9,7 @@ from typing_extensions import override
 from webhooks_server.domain.delivery import Record, Recorded
 from webhooks_server.domain.ids import EventSeq, IdSource, SubscriptionNumber
 from webhooks_server.domain.lanes import FanOutStep, LaneHead, LaneRead, LaneRows, Settlement
+from webhooks_server.domain.times import Instant
 from webhooks_server.ports import LaneStore
 from webhooks_server.storage.owner import Owner
 from webhooks_server.storage.sql.database import Groups, Now, Reads, Transactions
@@ -17,6 +19,7 @@ from webhooks_server.storage.sql.rows.deliveries import new_delivery_of
 from webhooks_server.storage.sql.schema import deliveries, fanouts, partitions
 from webhooks_server.storage.sql.schema import subscriptions as subscription_rows
 from webhooks_server.storage.targets import FAN_OUT_CHUNK
+from webhooks_server.storage.transitions import low_water_of
 
 FAN_OUTS_AT_ONCE = 100
 _NUMBERS_AT_ONCE = 1000
@@ -86,10 +89,7 @@ class SqlLanes(LaneStore):
             now = self._now(connection)
             found = dialect_of(connection).read_lanes(connection, reads, now)
             return [
-                LaneRows(
-                    subscription=read.subscription,
-                    rows=[new_delivery_of(row, read.subscription) for row in rows],
-                )
+                _lane_rows(read.subscription, rows, now)
                 for read, rows in zip(reads, found, strict=True)
             ]
 
@@ -120,6 +120,13 @@ class SqlLanes(LaneStore):
             return next_chunk(connection, event, self._now(connection), self._uid, seqs)
 
         return await self._groups.insert(FAN_OUT_CHUNK, script)
+
+
+def _lane_rows(
+    subscription: SubscriptionNumber, found: Sequence[Sequence[Any]], now: Instant
+) -> LaneRows:
+    rows = [new_delivery_of(row, subscription) for row in found]
+    return LaneRows(subscription=subscription, rows=rows, low_water=low_water_of(rows, now))
 
 
 def _settle(connection: Connection, settlement: Settlement, engine: str, now: int) -> int:
