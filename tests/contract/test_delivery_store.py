@@ -20,6 +20,7 @@ from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import DEFAULT_TENANT, SubscriptionId, TenantId
 from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.subscription import DisableReason
+from webhooks_server.storage import pages
 
 PENDING, SUCCEEDED, FAILED = (
     DeliveryState.PENDING,
@@ -273,6 +274,23 @@ async def test_counts_by_state(shelf: Shelf) -> None:
     assert await counts(None) == expected
     assert await counts(DEFAULT_TENANT) == expected
     assert await counts(OTHER_TENANT) == DeliveryCounts()
+
+
+async def test_counts_what_is_final_among_the_newest_alone(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscriber = await shelf.subscribe("sub")
+    await shelf.own()
+    rows = [one.deliveries[0] for one in await shelf.publish("a", "b", "c", "d")]
+    await shelf.record(subscriber, rows[0], state=PENDING, due_in=5)
+    for row in rows[1:]:
+        await shelf.record(subscriber, row)
+    monkeypatch.setattr(pages, "MOST_COUNTED", 2)
+    expected = DeliveryCounts(
+        pending=1, retrying=1, succeeded=2, attempts=2, oldest_pending_time=START
+    )
+    assert await shelf.stores.deliveries.counts(None) == expected
+    assert await shelf.stores.deliveries.counts(DEFAULT_TENANT) == expected
 
 
 async def test_pending_counts_what_waits_for_one_subscription(shelf: Shelf) -> None:

@@ -33,6 +33,7 @@ from webhooks_server.domain.partitions import EngineEntry
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.ops import SystemClock
 from webhooks_server.services.catching_up import catch_up
+from webhooks_server.storage import pages
 from webhooks_server.storage.postgres import open_postgres
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
@@ -320,6 +321,21 @@ async def test_a_rare_row_is_looked_for_span_by_span(
     # The keys of a span, and for each of them an event, a subscription and an attempt.
     assert max(plan.rows_of(*LARGE) for plan in plans) <= 4 * COUNT
     assert max(plan.milliseconds for plan in plans) < 1000
+
+
+@pytest.mark.parametrize("tenant", [None, DEFAULT_TENANT])
+async def test_a_relay_status_looks_at_what_is_pending_and_the_newest(
+    million: PostgresDatabase, shelf: Shelf, is_generic: bool, tenant: TenantId | None
+) -> None:
+    async def count(shelf: Shelf) -> object:
+        return await shelf.stores.deliveries.counts(tenant)
+
+    pending = (await shelf.stores.deliveries.counts(None)).pending
+    plans = await plans_of(million, shelf, count, generic=is_generic)
+    # Once for the end of a span, and once for what is in it.
+    most = pages.MOST_COUNTED + 2 * pending
+    assert sum(plan.rows_of(*LARGE) for plan in plans) <= most, shown(plans)
+    assert max(plan.milliseconds for plan in plans) < 200
 
 
 async def test_lanes_are_read_by_the_index_of_what_is_pending(

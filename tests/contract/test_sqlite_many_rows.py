@@ -24,6 +24,7 @@ from webhooks_server.domain.lanes import LaneRead, Settlement
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.paging import PageRequest
 from webhooks_server.domain.times import HOUR, Micros
+from webhooks_server.storage import pages
 from webhooks_server.storage.sql import SqliteConfig, open_sqlite, readers
 from webhooks_server.storage.sql.connection import driver_of
 
@@ -181,12 +182,25 @@ async def test_a_call_costs_the_same(
     assert many <= MOST_GROWTH * few + MORE, (few, many)
 
 
+async def test_counts_cost_what_is_pending(sizes: Sizes, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = 500
+    monkeypatch.setattr(pages, "MOST_COUNTED", newest)
+
+    async def count(shelf: Shelf) -> None:
+        await shelf.stores.deliveries.counts(None)
+
+    few, many = [newest + (await shelf.stores.deliveries.counts(None)).pending for shelf in sizes]
+    each = await cost(sizes.few, count, monkeypatch) / few
+    assert await cost(sizes.many, count, monkeypatch) <= MOST_GROWTH * many * each
+
+
 async def test_what_counts_everything_does_not(
     sizes: Sizes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the measure can be believed."""
 
     async def count(shelf: Shelf) -> None:
+        monkeypatch.setattr(pages, "MOST_COUNTED", MANY)
         await shelf.stores.deliveries.counts(None)
 
     few = await cost(sizes.few, count, monkeypatch)

@@ -254,8 +254,8 @@ class DeliveryStore(Protocol):
     async def counts(self, tenant: TenantId | None) -> DeliveryCounts:
         """Count deliveries by state, of all tenants or of one.
 
-        Each once, but not all at one moment: it takes as long as there are deliveries, and nobody
-        else waits for it.
+        All that are pending, but not at one moment: it takes as long as there are such, and nobody
+        else waits for it. What is final, and attempts, among the newest 50,000 of all tenants.
         """
         ...
 

@@ -19,6 +19,7 @@ from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.subscription import held_reason
 from webhooks_server.ports import DeliveryStore
+from webhooks_server.storage import pages
 from webhooks_server.storage.memory.rows import Rows, StoredDelivery
 from webhooks_server.storage.memory.terms import Value, meets, newest_first
 from webhooks_server.storage.pages import attempt_size, delivery_size
@@ -125,7 +126,9 @@ class MemoryDeliveries(DeliveryStore):
     async def counts(self, tenant: TenantId | None) -> DeliveryCounts:
         counted = [one for one in self._rows.deliveries.values() if tenant in (None, one.tenant)]
         pending = [one for one in counted if one.row.state is DeliveryState.PENDING]
-        states = [one.row.state for one in counted]
+        last = self._rows.last_delivery - pages.MOST_COUNTED
+        newest = [one for one in counted if one.row.seq > last]
+        states = [one.row.state for one in newest]
         return DeliveryCounts(
             pending=len(pending),
             retrying=sum(one.row.attempt_count > 0 for one in pending),
@@ -133,7 +136,7 @@ class MemoryDeliveries(DeliveryStore):
             failed=states.count(DeliveryState.FAILED),
             cancelled=states.count(DeliveryState.CANCELLED),
             expired=states.count(DeliveryState.EXPIRED),
-            attempts=sum(one.row.attempt_count for one in counted),
+            attempts=sum(one.row.attempt_count for one in newest),
             oldest_pending_time=min((one.create_time for one in pending), default=None),
         )
 

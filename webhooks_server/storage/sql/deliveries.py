@@ -1,6 +1,7 @@
 """Deliveries and attempts on SQL, as callers see them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from webhooks_server.storage.refusals import (
     no_subscription,
 )
 from webhooks_server.storage.sql.accept import unpack_numbers
-from webhooks_server.storage.sql.counts import count_span, total
+from webhooks_server.storage.sql.counts import FIRST, Mark, count_newest, count_pending
 from webhooks_server.storage.sql.database import Now, Reads, Transactions
 from webhooks_server.storage.sql.event_names import find_events, named_event
 from webhooks_server.storage.sql.filters import filtered, narrowed, on_column
@@ -202,13 +203,22 @@ class SqlDeliveries(DeliveryStore):
 
     @override
     async def counts(self, tenant: TenantId | None) -> DeliveryCounts:
-        counts, before = DeliveryCounts(), None
-        while before != 0:
-            part, before = await self._readers.run(
-                partial(count_span, tenant=tenant, before=before)
-            )
-            counts = total(counts, part)
-        return counts
+        found = await self._readers.run(partial(count_newest, tenant=tenant))
+        pending, retrying = 0, 0
+        oldest: list[Instant] = []
+        mark: Mark | None = FIRST
+        while mark is not None:
+            span = await self._readers.run(partial(count_pending, tenant=tenant, after=mark))
+            pending += span.found
+            retrying += span.retrying
+            oldest += [] if span.oldest is None else [span.oldest]
+            mark = span.rest
+        return replace(
+            found,
+            pending=pending,
+            retrying=retrying,
+            oldest_pending_time=min(oldest, default=None),
+        )
 
     @override
     async def pending(self, tenant: TenantId, subscription: SubscriptionId) -> int:

@@ -122,7 +122,9 @@ class GetRelayStatusResponse(google.protobuf.message.Message):
     pause_reason: builtins.str
     """As given to PauseRelay."""
     @property
-    def stats(self) -> webhooks.v1.delivery_pb2.DeliveryStats: ...
+    def stats(self) -> webhooks.v1.delivery_pb2.DeliveryStats:
+        """All that are pending; those that are final, and attempts, among the newest 50,000 deliveries of the server: Audit counts every row."""
+
     @property
     def workers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RelayWorker]: ...
     def __init__(
