@@ -23,6 +23,7 @@ _AUTHORITY = re.compile(
     r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://)(?P<host>[^/?#\[\]:@\\]+)(?P<after>.*)"
 )
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|20|7[fF])")
+_PLAIN_HOST = re.compile(r"https?://([A-Za-z0-9._-]+)(?::[0-9]*)?(?:[/?#]|$)")
 _BRACKETS = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
 _LONGEST_NAME = 253
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -80,6 +81,9 @@ def url_problem(url: str, policy: EgressPolicy) -> str | None:
 
 def host_of(url: str) -> str:
     """Return the host of a URL in lower case, as the caps per host count it; empty where none."""
+    # Of 100,000 at a start: nearly all are plain, and need no parser.
+    if plain := _PLAIN_HOST.match(url):
+        return sys.intern(plain[1].lower())
     try:
         # One string for all subscriptions with this host.
         return sys.intern(urlsplit(url).hostname or "")

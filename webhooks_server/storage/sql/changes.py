@@ -4,13 +4,13 @@ from sqlalchemy import Connection, select, update
 
 from webhooks_server.domain.ids import Version
 from webhooks_server.domain.subscription import Changes
+from webhooks_server.storage.sql.dialects import dialect_of
 from webhooks_server.storage.sql.rows.subscriptions import (
-    ENTRY_COLUMNS,
     PAUSE_COLUMNS,
     entry_of,
     pause_of,
 )
-from webhooks_server.storage.sql.schema import control, subscriptions
+from webhooks_server.storage.sql.schema import control
 
 CHANGES_AT_ONCE = 500
 
@@ -37,12 +37,7 @@ def read_changes(connection: Connection, since: Version) -> Changes:
     The version is read first, so that no change is ever marked as seen and was not.
     """
     version = Version(connection.execute(select(control.c.version)).scalar_one())
-    found = connection.execute(
-        select(*ENTRY_COLUMNS)
-        .where(subscriptions.c.version > since)
-        .order_by(subscriptions.c.version)
-        .limit(CHANGES_AT_ONCE + 1)
-    ).all()
+    found = dialect_of(connection).read_entries(connection, since, CHANGES_AT_ONCE + 1)
     entries = tuple(entry_of(row) for row in found[:CHANGES_AT_ONCE])
     complete = len(found) <= CHANGES_AT_ONCE
     pauses = connection.execute(select(*PAUSE_COLUMNS)).all()

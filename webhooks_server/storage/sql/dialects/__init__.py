@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from webhooks_server.domain.ids import EventSeq
+from webhooks_server.domain.ids import EventSeq, Version
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.dialects import postgres, sqlite
@@ -70,6 +70,12 @@ class Dialect(Protocol):
 
     def read_targets(self, connection: Connection, numbers: Iterable[int]) -> Sequence[Target]:
         """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
+        ...
+
+    def read_entries(
+        self, connection: Connection, since: Version, most: int
+    ) -> Sequence[Sequence[Any]]:
+        """Read rows for entry_of(): the first subscriptions changed after a version, in order."""
         ...
 
     def read_events(

@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, LargeBinary
 
-from webhooks_server.domain.ids import EventSeq
+from webhooks_server.domain.ids import EventSeq, Version
 from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.dialects.statements import (
+    ENTRY_COLUMNS,
     Insertion,
     Replacement,
     Target,
@@ -149,6 +150,17 @@ ORDER BY number
 def read_targets(connection: Connection, numbers: Iterable[int]) -> Sequence[Target]:
     """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
     return [target_of(row) for row in connection.exec_driver_sql(_TARGETS, (list(numbers),))]
+
+
+_ENTRIES = (
+    f"SELECT {ENTRY_COLUMNS} FROM subscriptions WHERE version > $1 ORDER BY version"  # noqa: S608
+    " LIMIT $2"
+)
+
+
+def read_entries(connection: Connection, since: Version, most: int) -> Sequence[Sequence[Any]]:
+    """Read rows for entry_of(): the first subscriptions changed after a version, in order."""
+    return connection.exec_driver_sql(_ENTRIES, (since, most)).all()
 
 
 _EVENTS = (

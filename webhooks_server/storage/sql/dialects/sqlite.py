@@ -21,6 +21,7 @@ from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.connection import driver_of
 from webhooks_server.storage.sql.dialects.statements import (
+    ENTRY_COLUMNS,
     Insertion,
     Replacement,
     Target,
@@ -205,6 +206,19 @@ def read_targets(connection: Connection, numbers: Iterable[int]) -> list[Target]
     """Read what a fan-out needs to know of subscriptions, in the order of their numbers."""
     (answer,) = _read_one(connection, _TARGETS, (json.dumps(list(numbers)),))
     return [target_of(row) for row in json.loads(answer)]
+
+
+_ENTRIES = (
+    f"SELECT json_group_array(json_array({ENTRY_COLUMNS}))"  # noqa: S608 - own names
+    " FROM (SELECT * FROM subscriptions WHERE version > ? ORDER BY version LIMIT ?)"
+)
+
+
+def read_entries(connection: Connection, since: Version, most: int) -> Sequence[Sequence[Any]]:
+    """Read rows for entry_of(): the first subscriptions changed after a version, in order."""
+    (answer,) = _read_one(connection, _ENTRIES, (since, most))
+    found: list[list[Any]] = json.loads(answer)
+    return found
 
 
 _EVENTS = """

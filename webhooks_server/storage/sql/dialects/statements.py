@@ -27,6 +27,13 @@ class Replacement:
     columns: tuple[str, ...]
 
 
+ENTRY_COLUMNS = (
+    "number, tenant, id, partition, version, state, deleted, events, max_in_flight, retry_policy,"
+    " max_requests_per_minute, failing, url"
+)
+"""What the match index keeps of a subscription is made of these, in this order."""
+
+
 @value
 class Target:
     """What a fan-out needs to know of a subscription."""

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
@@ -21,24 +23,11 @@ from webhooks_server.domain.subscription import (
 from webhooks_server.domain.target_url import host_of
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.storage.sql.rows.values import Columns, compact
-from webhooks_server.storage.sql.schema import relay_pauses, subscriptions
+from webhooks_server.storage.sql.schema import relay_pauses
 
-ENTRY_COLUMNS = (
-    subscriptions.c.number,
-    subscriptions.c.tenant,
-    subscriptions.c.id,
-    subscriptions.c.partition,
-    subscriptions.c.version,
-    subscriptions.c.state,
-    subscriptions.c.deleted,
-    subscriptions.c.events,
-    subscriptions.c.max_in_flight,
-    subscriptions.c.retry_policy,
-    subscriptions.c.max_requests_per_minute,
-    subscriptions.c.failing,
-    subscriptions.c.url,
-)
 PAUSE_COLUMNS = (relay_pauses.c.tenant, relay_pauses.c.reason, relay_pauses.c.pause_time)
+
+_STATES = {int(state): state for state in State}
 
 Value = str | int | None
 
@@ -116,24 +105,39 @@ def subscription_of(row: Columns) -> Subscription:
 
 
 def entry_of(row: Sequence[Any]) -> IndexEntry:
-    """Return what the match index keeps of a row of ENTRY_COLUMNS."""
+    """Return what the match index keeps of a row of ENTRY_COLUMNS.
+
+    All 100,000 are read at a start: equal texts of them are read once, and kept once.
+    """
     number, tenant, subscription, partition, version, state, deleted, *wishes = row
     patterns, max_in_flight, policy, max_requests_per_minute, failing, url = wishes
     return IndexEntry(
         number=SubscriptionNumber(number),
-        tenant=TenantId(tenant),
+        tenant=TenantId(sys.intern(tenant)),
         id=SubscriptionId(subscription),
         partition=partition,
         version=Version(version),
-        state=State(state),
+        state=_STATES[state],
         deleted=bool(deleted),
-        patterns=tuple(json.loads(patterns)),
+        patterns=_patterns_of(patterns),
         max_in_flight=max_in_flight,
-        max_age=json.loads(policy).get("max_age"),
+        max_age=_max_age_of(policy),
         max_requests_per_minute=max_requests_per_minute,
         failing=failing,
         host=host_of(url),
     )
+
+
+@lru_cache(maxsize=4096)
+def _patterns_of(text: str) -> tuple[str, ...]:
+    patterns: list[str] = json.loads(text)
+    return tuple(map(sys.intern, patterns))
+
+
+@lru_cache(maxsize=256)
+def _max_age_of(policy: str) -> Micros | None:
+    max_age: Micros | None = json.loads(policy).get("max_age")
+    return max_age
 
 
 def pause_of(row: Sequence[Any]) -> RelayPause:
