@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.harness.shelf import ATTEMPT, Shelf
-from webhooks_server.domain.delivery import DeliveryState, Reason
+from webhooks_server.domain.delivery import ALL_CHARGED, DeliveryState, Reason, Uncharged
 from webhooks_server.domain.partitions import EngineEntry
 
 PENDING, SUCCEEDED, FAILED = (
@@ -109,6 +109,30 @@ async def test_the_same_token_twice_in_one_batch_counts_once(shelf: Shelf) -> No
     recorded = await shelf.stores.lanes.record([record, record])
     assert [one.attempt_number for one in recorded] == [1, 1]
     assert (await shelf.shown(subscriber, row)).attempt_count == 1
+
+
+async def test_what_is_not_charged_is_kept_by_kind(shelf: Shelf) -> None:
+    subscriber, (row,) = await shelf.lane()
+    assert row.uncharged == ALL_CHARGED
+    one = Uncharged(abandoned=2, own=16, internal=1, doubtful=3)
+    await shelf.record(subscriber, row, state=PENDING, charged=False, uncharged=one)
+    taken = await shelf.taken_again(subscriber)
+    assert (taken.uncharged, taken.charged_count) == (one, 0)
+    await shelf.record(subscriber, row, state=PENDING)
+    assert (await shelf.taken_again(subscriber)).uncharged == one
+    await shelf.record(subscriber, row, state=PENDING, uncharged=ALL_CHARGED)
+    assert (await shelf.taken_again(subscriber)).uncharged == ALL_CHARGED
+
+
+async def test_a_late_attempt_counts_for_nothing(shelf: Shelf) -> None:
+    subscriber, (row,) = await shelf.lane()
+    stale = shelf.record_of(
+        subscriber, row, state=PENDING, charged=False, uncharged=Uncharged(abandoned=1)
+    )
+    await shelf.own("engine-2")
+    (late,) = await shelf.stores.lanes.record([stale])
+    taken = await shelf.taken_again(subscriber)
+    assert (late.late, taken.attempt_count, taken.uncharged) == (True, 1, ALL_CHARGED)
 
 
 async def test_a_record_of_a_stale_epoch_is_late(shelf: Shelf) -> None:

@@ -21,6 +21,7 @@ from webhooks_server.storage.sql import (
     migrating,
     open_sqlite,
 )
+from webhooks_server.storage.sql.rows.deliveries import UNCHARGED_COLUMNS
 from webhooks_server.storage.sql.schema import REVISIONS
 
 
@@ -116,6 +117,8 @@ async def test_subscriptions_of_the_first_schema_have_no_limit_and_do_not_fail(
         made = await Shelf(one.stores, StandingClock(), MatchIndex()).subscribe("old")
     for column in ("max_requests_per_minute", "failing", "breaker_time"):
         run_sql(tmp_path, f"ALTER TABLE subscriptions DROP COLUMN {column}")
+    for column in UNCHARGED_COLUMNS:
+        run_sql(tmp_path, f"ALTER TABLE deliveries DROP COLUMN {column}")
     for table in ("event_purges", "failures", "engines"):
         run_sql(tmp_path, f"DROP TABLE {table}")
     run_sql(tmp_path, "UPDATE alembic_version SET version_num = '0001'")

@@ -19,6 +19,8 @@ from webhooks.v1 import (
     subscription_service_pb2,
 )
 from webhooks.v1 import relay_service_pb2 as pb
+from webhooks_server.domain.delivery import NewDelivery
+from webhooks_server.domain.lanes import LaneRead
 
 State = delivery_pb2.Delivery
 Outcome = delivery_pb2.DeliveryAttempt
@@ -99,6 +101,31 @@ async def test_a_report_that_is_repeated_changes_nothing(served: Served) -> None
         for answer in answers:
             assert [one.state for one in answer.results] == [State.STATE_SUCCEEDED] * 3
         assert len(await attempts(served, leased.delivery)) == 1
+
+
+async def test_the_third_in_a_row_that_nobody_reports_is_charged_whoever_sent_it(
+    served: Served,
+) -> None:
+    await subscribe(served)
+    await served.publisher.Publish(publish())
+    counts = []
+    for _ in range(3):
+        async with attached(served) as relay:
+            (lost,) = await relay.deliveries(1)
+        # What is reported too late makes no attempt more of what decides.
+        request = pb.ReportDeliveriesRequest(relay="far-away", reports=[succeeded(lost)])
+        await served.relays.ReportDeliveries(request)
+        row = await pending_row(served)
+        counts.append((row.attempt_count, row.charged_count, row.uncharged.abandoned))
+    assert counts == [(2, 0, 1), (4, 0, 2), (6, 1, 0)]
+
+
+async def pending_row(served: Served) -> NewDelivery:
+    """The only delivery there is, as the store has it."""
+    (head,) = await served.stores.lanes.find(range(256))
+    read = LaneRead(subscription=head.subscription, partition=head.partition, limit=1)
+    ((row,),) = [one.rows for one in await served.stores.lanes.due([read])]
+    return row
 
 
 async def test_a_relay_that_vanishes_abandons_what_it_has(served: Served) -> None:

@@ -1,13 +1,20 @@
 """The schedule, and what each answer means."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhooks_server.domain.delivery import DeliveryState, Outcome, Trigger
-from webhooks_server.domain.retry import Tried, decide, scheduled_wait
+from webhooks_server.domain.delivery import (
+    ALL_CHARGED,
+    DeliveryState,
+    Outcome,
+    Trigger,
+    Uncharged,
+)
+from webhooks_server.domain.retry import Tried, count_uncharged, decide, scheduled_wait
 from webhooks_server.domain.retry_after import parse_retry_after
 from webhooks_server.domain.subscription import ClientErrorPolicy, DisableReason, RetryPolicy
 from webhooks_server.domain.times import DAY, HOUR, MINUTE, SECOND, Instant, Micros
@@ -18,21 +25,23 @@ def tried(
     status_code: int = 500,
     *,
     charged_count: int = 0,
-    uncharged_count: int = 0,
+    uncharged: Uncharged = ALL_CHARGED,
     retry_after: int | None = None,
     trigger: Trigger = Trigger.PUBLISH,
     final_before: bool = False,
     is_ours: bool = False,
+    is_doubtful: bool = False,
 ) -> Tried:
     return Tried(
         outcome=outcome,
         status_code=status_code,
         retry_after=None if retry_after is None else Micros(retry_after),
         charged_count=charged_count,
-        uncharged_count=uncharged_count,
+        uncharged=uncharged,
         trigger=trigger,
         final_before=final_before,
         is_ours=is_ours,
+        is_doubtful=is_doubtful,
     )
 
 
@@ -150,11 +159,10 @@ def test_a_blocked_address_is_not_tried_within_an_hour() -> None:
     assert decide(RetryPolicy(), tried(Outcome.BLOCKED_ADDRESS, 0), 0.8).wait == HOUR
 
 
-@pytest.mark.parametrize(("before", "wait"), [(0, 5), (1, 10), (3, 40), (4, 60), (10_000, 60)])
+@pytest.mark.parametrize(("before", "wait"), [(0, 5), (1, 10), (3, 40), (4, 60), (16, 60)])
 def test_what_this_relay_is_short_of_is_waited_for(before: int, wait: int) -> None:
-    short = tried(
-        Outcome.CONNECTION_ERROR, 0, charged_count=9, uncharged_count=before, is_ours=True
-    )
+    uncharged = Uncharged(own=before)
+    short = tried(Outcome.CONNECTION_ERROR, 0, charged_count=9, uncharged=uncharged, is_ours=True)
     decision = decide(RetryPolicy(), short, 1.0)
     assert (decision.state, decision.charged) == (DeliveryState.PENDING, False)
     assert decision.wait == wait * SECOND
@@ -165,8 +173,51 @@ def test_what_this_relay_is_short_of_is_waited_for(before: int, wait: int) -> No
 def test_our_own_faults_are_not_charged_and_quarantined_at_the_third() -> None:
     first = decide(RetryPolicy(), tried(Outcome.INTERNAL, 0, charged_count=4), 1.0)
     assert (first.state, first.charged) == (DeliveryState.PENDING, False)
-    third = decide(RetryPolicy(), tried(Outcome.INTERNAL, 0, uncharged_count=2), 1.0)
+    others = Uncharged(abandoned=2, own=16, internal=1, doubtful=3)
+    second = decide(RetryPolicy(), tried(Outcome.INTERNAL, 0, uncharged=others), 1.0)
+    assert (second.state, second.charged) == (DeliveryState.PENDING, False)
+    two = Uncharged(internal=2)
+    third = decide(RetryPolicy(), tried(Outcome.INTERNAL, 0, uncharged=two), 1.0)
     assert (third.state, third.reason) == (DeliveryState.FAILED, "quarantined")
+
+
+@pytest.mark.parametrize(("before", "charged"), [(0, False), (1, False), (2, True)])
+def test_the_third_in_a_row_that_nobody_reported_is_charged(before: int, charged: bool) -> None:
+    uncharged = Uncharged(abandoned=before, own=9, internal=2, doubtful=3)
+    decision = decide(RetryPolicy(), tried(Outcome.ABANDONED, 0, uncharged=uncharged), 1.0)
+    assert (decision.state, decision.charged) == (DeliveryState.PENDING, charged)
+
+
+@pytest.mark.parametrize(("before", "charged"), [(0, False), (2, False), (3, True)])
+def test_the_fourth_that_may_be_ours_is_the_receivers(before: int, charged: bool) -> None:
+    uncharged = Uncharged(abandoned=2, own=9, internal=2, doubtful=before)
+    lost = tried(Outcome.CONNECTION_ERROR, 0, uncharged=uncharged, is_doubtful=True)
+    assert decide(RetryPolicy(), lost, 1.0).charged is charged
+    ours = replace(lost, is_ours=True)
+    assert not decide(RetryPolicy(), ours, 1.0).charged
+
+
+BEFORE = Uncharged(abandoned=1, own=4, internal=1, doubtful=2)
+
+
+@pytest.mark.parametrize(
+    ("one", "after"),
+    [
+        (tried(Outcome.SUCCEEDED, 200, uncharged=BEFORE), (0, 0, 1, 2)),
+        (tried(uncharged=BEFORE), (0, 0, 1, 2)),
+        (tried(Outcome.ABANDONED, 0, uncharged=BEFORE), (2, 0, 1, 2)),
+        (tried(Outcome.ABANDONED, 0, uncharged=Uncharged(abandoned=2)), (0, 0, 0, 0)),
+        (tried(Outcome.TIMEOUT, 0, uncharged=BEFORE, is_ours=True), (0, 5, 1, 2)),
+        (tried(Outcome.TIMEOUT, 0, uncharged=BEFORE, is_doubtful=True), (0, 5, 1, 3)),
+        (tried(Outcome.INTERNAL, 0, uncharged=BEFORE), (0, 0, 2, 2)),
+        (tried(Outcome.INTERNAL, 0, uncharged=Uncharged(internal=3)), (0, 0, 3, 0)),
+        (tried(Outcome.TIMEOUT, 0, uncharged=Uncharged(own=16), is_ours=True), (0, 16, 0, 0)),
+    ],
+)
+def test_each_kind_that_is_not_charged_is_counted_for_itself(
+    one: Tried, after: tuple[int, ...]
+) -> None:
+    assert count_uncharged(one) == after
 
 
 def test_a_ping_and_a_manual_retry_of_a_final_delivery_have_one_attempt() -> None:

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from webhooks_server.domain.delivery import NewDelivery, Trigger
+from webhooks_server.domain.delivery import NewDelivery, Trigger, Uncharged
 from webhooks_server.domain.errors import InvalidArgument
 from webhooks_server.domain.ids import DeliverySeq, EventSeq, SubscriptionNumber
 from webhooks_server.domain.leases import Lease
@@ -22,6 +22,7 @@ LEASE = Lease(
         retry_requests=2,
         trigger=Trigger.REPLAY,
         final_before=True,
+        uncharged=Uncharged(abandoned=1, own=2, internal=3, doubtful=4),
     ),
     partition=255,
     epoch=2**33,

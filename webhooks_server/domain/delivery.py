@@ -6,6 +6,7 @@ One event for one subscription, and each HTTP request made for it.
 from collections.abc import Mapping
 from dataclasses import field
 from enum import IntEnum
+from typing import NamedTuple
 
 from webhooks_server.domain.failures import Failures
 from webhooks_server.domain.ids import (
@@ -69,6 +70,24 @@ class Reason:
     QUARANTINED = "quarantined"
 
 
+class Uncharged(NamedTuple):
+    """Attempts of a delivery that were not charged to it, as far as they decide anything.
+
+    `abandoned` and `own` are those right before the next one, in a row: that nobody reported, and
+    that failed on this side. `internal` and `doubtful` are all there were: of which no request
+    could be made, and whose failure either side can be the reason of. Late ones are none of them.
+    All are small: what counts further makes no difference.
+    """
+
+    abandoned: int = 0
+    own: int = 0
+    internal: int = 0
+    doubtful: int = 0
+
+
+ALL_CHARGED = Uncharged()
+
+
 @value
 class NewDelivery:
     """A pending delivery as the engine knows it: which row, and when it is due.
@@ -90,6 +109,7 @@ class NewDelivery:
     trigger: Trigger = Trigger.PUBLISH
     final_before: bool = False
     """Set by a manual retry of a final delivery: one attempt, and FAILED again if it fails."""
+    uncharged: Uncharged = ALL_CHARGED
 
 
 @value
@@ -165,7 +185,7 @@ class Record:
     The store sets the due time `due_in` microseconds after its own now, or to now where a manual
     retry came since the delivery was taken with `retry_requests`. With `state` final, `due_in` is
     ignored. `failing` is what the attempt says of the receiver: that it fails, that it works, or
-    nothing.
+    nothing. `uncharged` is what the delivery has of such attempts now, None where as before.
     """
 
     token: bytes
@@ -182,6 +202,7 @@ class Record:
     due_in: int = 0
     failing: bool | None = None
     engine: str = ""
+    uncharged: Uncharged | None = None
 
 
 @value

@@ -1,6 +1,6 @@
 """What happens after an attempt: a decision is a value (api.md 2.3)."""
 
-from webhooks_server.domain.delivery import DeliveryState, Outcome, Reason, Trigger
+from webhooks_server.domain.delivery import DeliveryState, Outcome, Reason, Trigger, Uncharged
 from webhooks_server.domain.subscription import ClientErrorPolicy, DisableReason, RetryPolicy
 from webhooks_server.domain.times import DAY, HOUR, MINUTE, SECOND, Micros
 from webhooks_server.domain.values import value
@@ -13,10 +13,14 @@ LONGEST_WAIT = DAY
 BLOCKED_WAIT = HOUR
 INTERNAL_WAIT = Micros(5 * SECOND)
 MAX_INTERNAL_ERRORS = 3
+MAX_DOUBTFUL = 3
+"""Attempts of a delivery that are not charged because the way out of this host may be gone."""
 CHARGED_ABANDONMENT = 3
 """Of those in a row, this one is charged: the request itself may be what its senders die of."""
 # Whatever this relay is short of may be there again soon; every attempt leaves a row.
 LONGEST_OWN_WAIT = MINUTE
+_LONGEST_RUN = 16
+"""Faults of our own in a row that are counted: the wait is the longest long before."""
 
 # The example schedule of the Standard Webhooks specification: the wait before attempt 2, 3, …
 _TABLE = (
@@ -39,26 +43,31 @@ _ALWAYS_RETRIED = frozenset({408, 425, 429})
 class Tried:
     """What is known when an attempt has ended.
 
-    `charged_count` and `uncharged_count` are those before it; `abandoned_before` those that were
-    abandoned right before it, one after the other, since the last one charged.
+    `charged_count` and `uncharged` are those before it. It `is_ours` where it failed on this side,
+    and `is_doubtful` where it failed on the way, though nothing is known to be wrong with that.
     """
 
     outcome: Outcome
     status_code: int
     retry_after: Micros | None
     charged_count: int
-    uncharged_count: int
+    uncharged: Uncharged
     trigger: Trigger
     final_before: bool
     is_ours: bool = False
-    abandoned_before: int = 0
+    is_doubtful: bool = False
 
     @property
     def is_charged_to_nobody(self) -> bool:
         """Whether the receiver has no part in it (R7)."""
         if self.outcome is Outcome.ABANDONED:
-            return self.abandoned_before + 1 < CHARGED_ABANDONMENT
-        return self.is_ours or self.outcome is Outcome.INTERNAL
+            return self.uncharged.abandoned + 1 < CHARGED_ABANDONMENT
+        return self.is_excused or self.outcome is Outcome.INTERNAL
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether it is ours to answer for; after a few doubtful ones it is the receiver's."""
+        return self.is_ours or (self.is_doubtful and self.uncharged.doubtful < MAX_DOUBTFUL)
 
 
 @value
@@ -96,6 +105,20 @@ def decide(policy: RetryPolicy, tried: Tried, jitter: float) -> Decision:
     if attempts >= attempts_allowed(policy, tried.trigger) or tried.final_before:
         return Decision(state=DeliveryState.FAILED, reason=Reason.ATTEMPTS_SPENT)
     return Decision(state=DeliveryState.PENDING, wait=_wait(policy, tried, attempts, jitter))
+
+
+def count_uncharged(tried: Tried) -> Uncharged:
+    """Return what a delivery has of attempts that were not charged, with this one."""
+    before = tried.uncharged
+    broken = before._replace(abandoned=0, own=0)
+    if tried.outcome is Outcome.SUCCEEDED or not tried.is_charged_to_nobody:
+        return broken
+    if tried.outcome is Outcome.ABANDONED:
+        return broken._replace(abandoned=before.abandoned + 1)
+    if tried.is_excused:
+        own = min(before.own + 1, _LONGEST_RUN)
+        return broken._replace(own=own, doubtful=before.doubtful + (not tried.is_ours))
+    return broken._replace(internal=min(before.internal + 1, MAX_INTERNAL_ERRORS))
 
 
 def attempts_allowed(policy: RetryPolicy, trigger: Trigger) -> int:
@@ -139,11 +162,11 @@ def _is_client_error(tried: Tried) -> bool:
 def _after_own_fault(tried: Tried) -> Decision:
     if tried.trigger is Trigger.PING:
         return Decision(state=DeliveryState.FAILED, reason=Reason.ATTEMPTS_SPENT, charged=False)
-    if tried.is_ours:
-        wait = min(INTERNAL_WAIT * 2 ** min(tried.uncharged_count, 16), LONGEST_OWN_WAIT)
+    if tried.is_excused:
+        wait = min(INTERNAL_WAIT * 2**tried.uncharged.own, LONGEST_OWN_WAIT)
         return Decision(state=DeliveryState.PENDING, wait=Micros(wait), charged=False)
     if tried.outcome is Outcome.ABANDONED:
         return Decision(state=DeliveryState.PENDING, charged=False)
-    if tried.uncharged_count + 1 >= MAX_INTERNAL_ERRORS:
+    if tried.uncharged.internal + 1 >= MAX_INTERNAL_ERRORS:
         return Decision(state=DeliveryState.FAILED, reason=Reason.QUARANTINED, charged=False)
     return Decision(state=DeliveryState.PENDING, wait=INTERNAL_WAIT, charged=False)

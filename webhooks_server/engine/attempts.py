@@ -13,7 +13,7 @@ from webhooks_server.domain.delivery import (
 )
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
-from webhooks_server.domain.retry import Decision
+from webhooks_server.domain.retry import Decision, Tried, count_uncharged
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.domain.times import Micros
 
@@ -38,9 +38,10 @@ def described(request: OutboundRequest, result: SendResult, engine: str) -> Atte
     )
 
 
-def record_of(lease: Lease, attempt: Attempt, decision: Decision) -> Record:
+def record_of(lease: Lease, attempt: Attempt, tried: Tried, decision: Decision) -> Record:
     """Return the record of an attempt."""
     delivery = lease.delivery
+    uncharged = count_uncharged(tried)
     return Record(
         token=lease.token,
         seq=delivery.seq,
@@ -56,6 +57,7 @@ def record_of(lease: Lease, attempt: Attempt, decision: Decision) -> Record:
         state_reason=decision.reason,
         due_in=decision.wait,
         failing=_failing(delivery, attempt, decision),
+        uncharged=None if uncharged == delivery.uncharged else uncharged,
     )
 
 

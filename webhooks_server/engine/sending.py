@@ -1,7 +1,6 @@
 """One delivery: load, sign, send, decide. What comes out is a record."""
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable
 
 from webhooks_server.domain.breaker import Sign, sign_of
@@ -13,7 +12,7 @@ from webhooks_server.domain.delivery import (
 )
 from webhooks_server.domain.errors import AddressIsBusy, NoEngine, NotSent, Unavailable
 from webhooks_server.domain.event import Event
-from webhooks_server.domain.ids import DeliverySeq, IdSource, SubscriptionNumber, delivery_id
+from webhooks_server.domain.ids import IdSource, SubscriptionNumber, delivery_id
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, Recipient, SendResult
 from webhooks_server.domain.retry import Decision, Tried, decide
@@ -32,10 +31,6 @@ JITTER = (0.8, 1.2)
 PAUSE_AFTER_FAULT = 0.25
 PAUSE_OF_BUSY = 0.25
 """How long a lane rests whose receiver's address is busy, in seconds."""
-MAX_ABANDONED = 10_000
-"""Deliveries of which it is known how often they were abandoned in a row; the oldest go first."""
-MAX_DOUBTFUL = 3
-"""Attempts of a delivery that are not charged because the way out of this host may be gone."""
 _NO_POLICY = RetryPolicy()
 
 
@@ -79,7 +74,6 @@ class Sending:
         self._telemetry = telemetry
         self._egress = egress
         self.budget = ByteBudget(config.bytes_in_flight)
-        self._abandoned: OrderedDict[DeliverySeq, int] = OrderedDict()
 
     def lease(
         self,
@@ -223,8 +217,8 @@ class Sending:
         if not result.is_on_record:
             self._told(lease, subscription, result, decision)
         attempt = described(request, result, self._config.engine)
-        record = record_of(lease, attempt, decision)
-        sign = None if tried.is_ours else sign_of(result.outcome, result.status_code)
+        record = record_of(lease, attempt, tried, decision)
+        sign = None if tried.is_excused else sign_of(result.outcome, result.status_code)
         return Sent(
             record=record,
             sign=sign,
@@ -262,29 +256,18 @@ class Sending:
             relay=self._config.engine,
         )
         result = SendResult(outcome=Outcome.INTERNAL, start_time=Instant(0), latency=Micros(0))
-        decision = decide(_NO_POLICY, self._tried(lease.delivery, result), 1.0)
-        return Sent(record=record_of(lease, attempt, decision))
+        tried = self._tried(lease.delivery, result)
+        return Sent(record=record_of(lease, attempt, tried, decide(_NO_POLICY, tried, 1.0)))
 
     def _tried(self, delivery: NewDelivery, result: SendResult) -> Tried:
-        abandoned = self._abandoned.pop(delivery.seq, 0) if self._abandoned else 0
-        uncharged = delivery.attempt_count - delivery.charged_count
-        # Where nothing is known to be wrong here, it is the receiver's after a few times.
-        is_ours = result.is_ours or (
-            result.may_be_ours and (self._egress.is_lost or uncharged < MAX_DOUBTFUL)
-        )
-        tried = Tried(
+        return Tried(
             outcome=result.outcome,
             status_code=result.status_code,
             retry_after=result.retry_after,
             charged_count=delivery.charged_count,
-            uncharged_count=uncharged,
+            uncharged=delivery.uncharged,
             trigger=delivery.trigger,
             final_before=delivery.final_before,
-            is_ours=is_ours,
-            abandoned_before=abandoned,
+            is_ours=result.is_ours or (result.may_be_ours and self._egress.is_lost),
+            is_doubtful=result.may_be_ours,
         )
-        if result.outcome is Outcome.ABANDONED and tried.is_charged_to_nobody:
-            self._abandoned[delivery.seq] = abandoned + 1
-            if len(self._abandoned) > MAX_ABANDONED:
-                self._abandoned.popitem(last=False)
-        return tried

@@ -6,14 +6,14 @@ import hmac
 import re
 import struct
 
-from webhooks_server.domain.delivery import NewDelivery, Trigger
+from webhooks_server.domain.delivery import NewDelivery, Trigger, Uncharged
 from webhooks_server.domain.errors import InvalidArgument, invalid
 from webhooks_server.domain.ids import DeliverySeq, EventSeq, SubscriptionNumber
 from webhooks_server.domain.leases import Lease
 
 _MAC_BYTES = 16
-_FORM = struct.Struct(">BQ16sQQIIIB?HQ16sQ")
-_VERSION = 2
+_FORM = struct.Struct(">BQ16sQQIIIB?HQ16sQIIII")
+_VERSION = 3
 _TEXT = re.compile(r"[A-Za-z0-9_-]{1,400}", re.ASCII)
 
 
@@ -42,6 +42,7 @@ class LeaseTokens:
             lease.epoch,
             lease.token,
             max(0, lease.age),
+            *delivery.uncharged,
         )
         plain += lease.engine.encode()
         return base64.urlsafe_b64encode(plain + self._mac(plain)).decode().rstrip("=")
@@ -80,6 +81,7 @@ def _lease(plain: bytes) -> Lease:
         epoch,
         token,
         age,
+        *uncharged,
     ) = _FORM.unpack_from(plain)
     delivery = NewDelivery(
         seq=DeliverySeq(seq),
@@ -91,6 +93,7 @@ def _lease(plain: bytes) -> Lease:
         retry_requests=retry_requests,
         trigger=Trigger(trigger),
         final_before=final_before,
+        uncharged=Uncharged(*uncharged),
     )
     engine = plain[_FORM.size :].decode()
     return Lease(

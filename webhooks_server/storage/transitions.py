@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Reason, Record, Recorded
+from webhooks_server.domain.delivery import (
+    DeliveryState,
+    NewDelivery,
+    Reason,
+    Record,
+    Recorded,
+    Uncharged,
+)
 from webhooks_server.domain.failures import Failures
 from webhooks_server.domain.ids import DeliverySeq
 from webhooks_server.domain.lanes import FROM_THE_FIRST
@@ -18,7 +25,10 @@ LONGEST_COMMIT = 10 * SECOND
 
 @value
 class DeliveryRow:
-    """The part of a delivery that changes after it was accepted."""
+    """The part of a delivery that changes after it was accepted.
+
+    `uncharged` is None where it was not read, and need not be written.
+    """
 
     seq: DeliverySeq
     uid: bytes
@@ -31,6 +41,7 @@ class DeliveryRow:
     final_before: bool = False
     retry_time: Instant | None = None
     complete_time: Instant | None = None
+    uncharged: Uncharged | None = None
 
     @property
     def next_attempt_time(self) -> Instant | None:
@@ -65,6 +76,7 @@ def record_attempt(
         final_before=row.final_before or again,
         retry_time=row.retry_time,
         complete_time=None if pending else now,
+        uncharged=record.uncharged or row.uncharged,
     )
     due_in = 0 if retried or not pending else record.due_in
     answer = Recorded(

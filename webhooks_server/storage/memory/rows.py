@@ -7,7 +7,13 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from webhooks_server.domain.delivery import Attempt, DeliveryState, NewDelivery, Trigger
+from webhooks_server.domain.delivery import (
+    ALL_CHARGED,
+    Attempt,
+    DeliveryState,
+    NewDelivery,
+    Trigger,
+)
 from webhooks_server.domain.event import Event
 from webhooks_server.domain.ids import (
     DeliverySeq,
@@ -63,6 +69,7 @@ class StoredDelivery:
             retry_requests=row.retry_requests,
             trigger=self.trigger,
             final_before=row.final_before,
+            uncharged=row.uncharged or ALL_CHARGED,
         )
 
 

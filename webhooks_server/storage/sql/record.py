@@ -23,7 +23,7 @@ from webhooks_server.storage.sql.dialects import (
 )
 from webhooks_server.storage.sql.failing import read_failures, write_failures
 from webhooks_server.storage.sql.rows.attempts import ATTEMPT_COLUMNS, attempt_row
-from webhooks_server.storage.sql.rows.deliveries import CHANGING, delivery_row_of
+from webhooks_server.storage.sql.rows.deliveries import CHANGING, UNCHARGED_COLUMNS, delivery_row_of
 from webhooks_server.storage.sql.rows.values import Row
 from webhooks_server.storage.sql.schema import attempts, deliveries
 from webhooks_server.storage.transitions import (
@@ -50,6 +50,7 @@ _TO_DELIVERIES = Replacement(
         "complete_time",
     ),
 )
+_TO_UNCHARGED = Replacement("deliveries", ("seq", *UNCHARGED_COLUMNS))
 Known = Mapping[bytes, tuple[int, bool]]
 """Attempts that are stored already, by token: their number, and whether they are late."""
 
@@ -160,7 +161,11 @@ class _Recording:
         write_rows = dialect_of(connection).write_rows
         if write_rows(connection, _INTO_ATTEMPTS, self._attempts) < len(self._attempts):
             return False
-        write_rows(connection, _TO_DELIVERIES, [_changes(row) for row in self._changed.values()])
+        changed = self._changed.values()
+        write_rows(connection, _TO_DELIVERIES, [_changes(row) for row in changed])
+        # Nearly none: most attempts are charged, or succeed.
+        uncharged = [(row.seq, *row.uncharged) for row in changed if row.uncharged is not None]
+        write_rows(connection, _TO_UNCHARGED, uncharged)
         write_failures(connection, self._failures_before, self._failures)
         return True
 

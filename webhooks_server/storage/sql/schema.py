@@ -30,7 +30,7 @@ from webhooks_server.storage.sql.columns import (
     time_column,
 )
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """All schema revisions, the oldest first."""
 
 metadata = MetaData()
@@ -222,6 +222,11 @@ deliveries = Table(
     small_column("final_before"),
     time_column("create_time"),
     time_column("complete_time", nullable=True),
+    # Attempts that were not charged, as far as they decide anything (domain.delivery.Uncharged).
+    small_column("abandoned_count"),
+    small_column("own_count"),
+    small_column("internal_count"),
+    small_column("doubtful_count"),
     UniqueConstraint("event_seq", "subscription", "replay"),
     Index("deliveries_by_subscription", "subscription", "seq"),
     Index(

@@ -111,7 +111,8 @@ def find_lanes(connection: Connection, partitions: Sequence[int]) -> Sequence[Se
 # old snapshot would be looked at again each time (engine.md, EC2).
 _LANES = """
 SELECT lane.number, seq, encode(uid, 'hex'), event_seq, due_time - $5, $5 - create_time,
-  attempt_count, charged_count, retry_requests, trigger, final_before
+  attempt_count, charged_count, retry_requests, trigger, final_before, abandoned_count, own_count,
+  internal_count, doubtful_count
 FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::int[], $6::bigint[])
   AS lane (number, partition, subscription, most, since)
 CROSS JOIN LATERAL (

@@ -163,7 +163,8 @@ _LANES = """
 SELECT json_group_array(json_array(json_extract(lane.value, '$[0]'), json((
   SELECT json_group_array(json_array(
     seq, hex(uid), event_seq, due_time - ?3, ?3 - create_time, attempt_count, charged_count,
-    retry_requests, trigger, final_before))
+    retry_requests, trigger, final_before, abandoned_count, own_count, internal_count,
+    doubtful_count))
   FROM (SELECT * FROM deliveries WHERE state = 1
         AND partition = json_extract(lane.value, '$[1]')
         AND subscription = json_extract(lane.value, '$[2]')

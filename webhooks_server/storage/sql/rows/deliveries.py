@@ -5,7 +5,13 @@ from typing import Any
 
 from sqlalchemy import Select, and_, select
 
-from webhooks_server.domain.delivery import Delivery, DeliveryState, NewDelivery, Trigger
+from webhooks_server.domain.delivery import (
+    Delivery,
+    DeliveryState,
+    NewDelivery,
+    Trigger,
+    Uncharged,
+)
 from webhooks_server.domain.ids import (
     DeliverySeq,
     EventId,
@@ -51,6 +57,7 @@ ROW_COLUMNS = (
     "retry_time",
     "complete_time",
 )
+UNCHARGED_COLUMNS = ("abandoned_count", "own_count", "internal_count", "doubtful_count")
 
 _ATTEMPT = "attempt_"
 CHANGING = tuple(deliveries.c[name] for name in ROW_COLUMNS)
@@ -168,4 +175,5 @@ def new_delivery_of(row: Sequence[Any], subscription: SubscriptionNumber) -> New
         retry_requests=row[7],
         trigger=Trigger(row[8]),
         final_before=bool(row[9]),
+        uncharged=Uncharged(*row[10:14]),
     )
