@@ -1,6 +1,7 @@
 """A subscription whose receiver only fails is disabled in the end (api.md 2.3)."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -100,6 +101,33 @@ async def test_pings_count_for_nothing(world: World, receiver: Receiver) -> None
         await asyncio.sleep(0.05)
     assert len(receiver.requests) == 12
     assert disabled(world) == []
+
+
+async def test_whoever_subscribed_to_it_is_told_once_what_was_disabled(
+    world: World, receiver: Receiver
+) -> None:
+    # Its own pattern says so, but it gets nothing any more.
+    gone = await world.subscribe(receiver.url, "a.*", "webhooks.*")
+    await world.subscribe(f"{receiver.url}/told", "webhooks.subscription.disabled")
+    for pattern in ("*", "webhooks.*"):
+        paused = await world.subscribe(f"{receiver.url}/{pattern[:-1]}", pattern)
+        await world.change(paused, paused=True)
+    receiver.script = [410]
+    async with world.engine() as engine:
+        await world.publish(engine, "a.b")
+        sent, request = await receiver.got(2)
+        await asyncio.sleep(0.05)
+        counts = await world.stores.deliveries.counts(None)
+    assert [sent.path, request.path] == ["/hook", "/hook/told"]
+    assert len(receiver.requests) == 2
+    assert request.headers["x-webhook-event"] == "webhooks.subscription.disabled"
+    assert json.loads(request.body) == {
+        "subscription": gone.name,
+        "disable_reason": "DISABLE_REASON_GONE",
+    }
+    # What paused ones get waits for them: `*` is for the first event alone.
+    assert (counts.pending, counts.succeeded, counts.failed) == (2, 1, 1)
+    assert (await world.stores.control.audit(None)).violations == ()
 
 
 async def test_many_requests_in_flight_disable_once(world: World, receiver: Receiver) -> None:

@@ -13,7 +13,8 @@ from webhooks_server.domain.patterns import candidates
 from webhooks_server.domain.subscription import Changes, IndexEntry, RelayPause, State
 from webhooks_server.domain.values import value
 
-_MATCHING = frozenset({State.ACTIVE, State.PAUSED, State.UNVERIFIED})
+MATCHING = frozenset({State.ACTIVE, State.PAUSED, State.UNVERIFIED})
+"""The states of subscriptions that get deliveries."""
 
 
 @value
@@ -109,7 +110,7 @@ class MatchIndex:
             self._unlink(old)
         self._entries[entry.number] = entry
         self._list(entry, old)
-        if not entry.deleted and entry.state in _MATCHING:
+        if not entry.deleted and entry.state in MATCHING:
             patterns = self._patterns.setdefault(entry.tenant, {})
             for pattern in entry.patterns:
                 patterns.setdefault(pattern, []).append(entry.number)
@@ -125,7 +126,7 @@ class MatchIndex:
             numbers.add(entry.number)
 
     def _unlink(self, entry: IndexEntry) -> None:
-        if entry.deleted or entry.state not in _MATCHING:
+        if entry.deleted or entry.state not in MATCHING:
             return
         patterns = self._patterns[entry.tenant]
         for pattern in entry.patterns:
@@ -170,7 +171,7 @@ def _explain(entry: IndexEntry, wanted: tuple[str, ...]) -> Explanation:
     pattern = next((one for one in entry.patterns if one in wanted), "")
     if not pattern:
         return Explanation(entry=entry, matched=False, reason="no pattern matches the event type")
-    if entry.state not in _MATCHING:
+    if entry.state not in MATCHING:
         return Explanation(
             entry=entry,
             matched=False,

@@ -15,6 +15,8 @@ RESERVED = "webhooks"
 Nobody may publish them, and `*` does not match them.
 """
 PING = "webhooks.ping"
+DISABLED = "webhooks.subscription.disabled"
+"""A subscription was disabled by the server."""
 
 _SEGMENTS = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
 

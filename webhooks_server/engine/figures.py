@@ -66,7 +66,7 @@ def watch_engine(telemetry: Telemetry, clock: Clock, parts: Parts) -> None:
     watch("payload_cache_bytes", lambda: parts.payloads.size, bound=parts.payloads.most)
     watch("subscription_cache", lambda: len(parts.subscriptions), bound=MAX_SUBSCRIPTIONS)
     watch("fan_outs_owed", lambda: parts.upkeep.owed)
-    watch("disables_waiting", lambda: parts.upkeep.to_disable)
+    watch("disables_waiting", lambda: parts.upkeep.disabling.waiting)
     watch("control_age_seconds", lambda: parts.upkeep.age)
     watch("store_writable", lambda: parts.watch.writable)
 

@@ -142,9 +142,11 @@ class RunningEngine:
             subscriptions=self._subscriptions,
             deliveries=stores.deliveries,
             ownership=self.ownership,
-            disable=self._upkeep.disable,
+            disable=self._upkeep.disabling.disable,
         )
-        self._learning = Learning(self._egress, self._lanes, self._recorder, self._upkeep.disable)
+        self._learning = Learning(
+            self._egress, self._lanes, self._recorder, self._upkeep.disabling.disable
+        )
         pinging = Pinging(
             sending=self._sending,
             senders=self._senders,
@@ -292,10 +294,10 @@ class RunningEngine:
         )
         # The ping of a new subscription changes nothing (api.md 1.4).
         if sent.disable is not None and row.delivery.trigger is not Trigger.PING:
-            self._upkeep.disable(lane.number, sent.disable)
+            self._upkeep.disabling.disable(lane.number, sent.disable)
 
     def _recorded(self, taken: Taken, recorded: Recorded) -> None:
         self._lanes.recorded(taken, recorded)
-        self._upkeep.bear(taken.lane.number, recorded.failures)
+        self._upkeep.disabling.bear(taken.lane.number, recorded.failures)
         self._passes.count(taken, recorded)
         self._go_on()

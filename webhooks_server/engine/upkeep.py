@@ -4,18 +4,15 @@ The beat, the back-stop, fan-outs, retention, and disabling subscriptions.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import NamedTuple
 
-from webhooks_server.domain.errors import NotFound, Unavailable
-from webhooks_server.domain.failures import Failures, is_hopeless
-from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
+from webhooks_server.domain.errors import Unavailable
+from webhooks_server.domain.ids import EventSeq, IdSource
 from webhooks_server.domain.match_index import MatchIndex
-from webhooks_server.domain.subscription import PARTITIONS, DisableReason, Subscription
-from webhooks_server.domain.times import SECOND, Micros
+from webhooks_server.domain.subscription import PARTITIONS
 from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.disabling import Disabling
 from webhooks_server.engine.ownership import Ownership
 from webhooks_server.engine.retention import Retention
 from webhooks_server.engine.signals import Signal
@@ -54,7 +51,6 @@ class Upkeep:
         self._index = index
         self._clock = clock
         self._telemetry = telemetry
-        self._to_disable: deque[tuple[SubscriptionNumber, DisableReason]] = deque()
         self._timers = timers
         self._beats = beats
         self._confirmed = clock.monotonic()
@@ -64,7 +60,15 @@ class Upkeep:
         """Events whose fan-out was not finished when that was last asked."""
         self.changed = Signal(clock)
         self.fan_outs = Signal(clock)
-        self.disabling = Signal(clock)
+        self.disabling = Disabling(
+            disable_after=config.disable_after,
+            subscriptions=stores.subscriptions,
+            index=index,
+            ids=IdSource(clock.wall),
+            clock=clock,
+            telemetry=telemetry,
+            disabled=self._disabled,
+        )
 
     @property
     def fresh(self) -> bool:
@@ -76,11 +80,6 @@ class Upkeep:
         """How long ago the control data was confirmed, in seconds."""
         return self._clock.monotonic() - self._confirmed
 
-    @property
-    def to_disable(self) -> int:
-        """How many subscriptions are about to be disabled."""
-        return len(self._to_disable)
-
     def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start all loops."""
         loops: dict[str, Callable[[], Awaitable[None]]] = {
@@ -89,7 +88,7 @@ class Upkeep:
             "backstop": self._visit_partitions,
             **self._ownership.loops(),
             "fan-outs": self._fan_out,
-            "disabling": self._disable,
+            "disabling": self.disabling.run,
         }
         if self._config.retention is not None:
             loops["retention"] = Retention(
@@ -100,17 +99,6 @@ class Upkeep:
                 self._telemetry,
             ).run
         return [tasks.create_task(self._guard(name, loop)) for name, loop in loops.items()]
-
-    def disable(self, number: SubscriptionNumber, reason: DisableReason) -> None:
-        """Disable a subscription soon, for what its receiver answered."""
-        self._to_disable.append((number, reason))
-        self.disabling.set()
-
-    def bear(self, number: SubscriptionNumber, failures: Failures | None) -> None:
-        """Disable a subscription that has only failed for longer than is borne."""
-        most = self._config.disable_after
-        if failures and most is not None and is_hopeless(failures, Micros(round(most * SECOND))):
-            self.disable(number, DisableReason.CONSECUTIVE_FAILURES)
 
     async def load_index(self) -> None:
         """Bring the index up to date before all lanes are found."""
@@ -147,6 +135,11 @@ class Upkeep:
             if changes.complete:
                 self._confirmed = asked
                 return
+
+    def _disabled(self) -> None:
+        self.changed.set()
+        # The event that tells of it is owed to those who want it.
+        self.fan_outs.set()
 
     async def _guard(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -215,40 +208,3 @@ class Upkeep:
             self._telemetry.fault("fan_out.failed", error, event=event)
             return False
         return True
-
-    async def _disable(self) -> None:
-        while True:
-            while self._to_disable:
-                number, reason = self._to_disable[0]
-                await self._disable_one(number, reason)
-                self._to_disable.popleft()
-            await self.disabling.wait()
-
-    async def _disable_one(self, number: SubscriptionNumber, reason: DisableReason) -> None:
-        entry = self._index.get(number)
-        if entry is None or entry.deleted:
-            return
-
-        is_first = False
-
-        def change(current: Subscription) -> Subscription:
-            nonlocal is_first
-            is_first = current.active
-            if not current.active:
-                return current
-            return replace(current, active=False, disable_reason=reason)
-
-        try:
-            await self._stores.subscriptions.update(entry.tenant, entry.id, change)
-        except NotFound:
-            return
-        # Each of the attempts in flight may have asked for it.
-        if not is_first:
-            return
-        self._telemetry.fact(
-            "subscription.disabled",
-            tenant=entry.tenant,
-            subscription=entry.id,
-            reason=reason.name.lower(),
-        )
-        self.changed.set()

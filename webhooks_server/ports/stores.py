@@ -75,6 +75,7 @@ class SubscriptionStore(Protocol):
         change: Callable[[Subscription], Subscription],
         *,
         request: RequestKey | None = None,
+        telling: Event | None = None,
         dry_run: bool = False,
     ) -> Subscription:
         """Replace a subscription by change(current) in one transaction.
@@ -83,8 +84,9 @@ class SubscriptionStore(Protocol):
 
         `change` is pure, may run more than once, and what it raises comes out; where it returns its
         argument unchanged, nothing is written. The store sets update_time. One that becomes active
-        begins without failures (LaneStore.record). Raises NotFound, and ResourceExists as create
-        does.
+        begins without failures (LaneStore.record). An event that tells of the change is accepted in
+        the same commit, with a fan-out to all who want it then; LaneStore.fan_outs() names it.
+        Raises NotFound, and ResourceExists as create does.
         """
         ...
 

@@ -98,11 +98,7 @@ class MemoryEvents(EventStore):
 
     def _insert(self, publish: Publish, event: Event, digest: bytes, targets: Targets) -> Accepted:
         rows = self._rows
-        rows.last_event += 1
-        stored = event.stored(EventSeq(rows.last_event), rows.now(), targets.count)
-        rows.events[stored.seq] = stored
-        rows.event_seqs[stored.tenant, stored.id] = stored.seq
-        rows.content_hashes[stored.seq] = digest
+        stored = rows.add_event(event, digest, targets.count)
         if targets.rest:
             rows.fan_outs[stored.seq] = FanOut(numbers=targets.rest, trigger=publish.trigger)
         deliveries = rows.add_deliveries(

@@ -142,6 +142,15 @@ class Rows:
         level, _ = self.failing.get(subscription.number, (0, None))
         return replace(index_entry(subscription), failing=level)
 
+    def add_event(self, event: Event, digest: bytes, matched: int) -> Event:
+        """Insert an event that so many subscriptions get, and return it as it is stored."""
+        self.last_event += 1
+        stored = event.stored(EventSeq(self.last_event), self.now(), matched)
+        self.events[stored.seq] = stored
+        self.event_seqs[stored.tenant, stored.id] = stored.seq
+        self.content_hashes[stored.seq] = digest
+        return stored
+
     def add_deliveries(
         self, event: Event, targets: Iterable[IndexEntry], trigger: Trigger, delay: int
     ) -> list[NewDelivery]:

@@ -6,16 +6,20 @@ from typing import cast
 
 from typing_extensions import override
 
+from webhooks_server.domain.delivery import Trigger
 from webhooks_server.domain.errors import EtagMismatch
+from webhooks_server.domain.event import Event, content_hash
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
 from webhooks_server.domain.lanes import LaneFailing
+from webhooks_server.domain.match_index import MATCHING
 from webhooks_server.domain.paging import Page, PageRequest
+from webhooks_server.domain.patterns import candidates
 from webhooks_server.domain.requests import RequestKey
 from webhooks_server.domain.subscription import PARTITIONS, Changes, Subscription, buried
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import SubscriptionStore
-from webhooks_server.storage.memory.rows import Rows
+from webhooks_server.storage.memory.rows import FanOut, Rows
 from webhooks_server.storage.memory.terms import Value, meets, newest_first
 from webhooks_server.storage.pages import subscription_size
 from webhooks_server.storage.refusals import id_taken, no_subscription, same_target
@@ -78,6 +82,7 @@ class MemorySubscriptions(SubscriptionStore):
         change: Callable[[Subscription], Subscription],
         *,
         request: RequestKey | None = None,
+        telling: Event | None = None,
         dry_run: bool = False,
     ) -> Subscription:
         rows = self._rows
@@ -99,6 +104,8 @@ class MemorySubscriptions(SubscriptionStore):
                 rows.subscriptions[changed.number] = changed
                 if changed.active and not current.active:
                     rows.failures.pop(changed.number, None)
+                if telling is not None:
+                    self._tell(telling)
         if not dry_run:
             rows.remember(request, changed)
         return changed
@@ -133,6 +140,20 @@ class MemorySubscriptions(SubscriptionStore):
             if one.subscription in self._rows.subscriptions:
                 until = Instant(now + one.open_for if one.open_for else 0)
                 self._rows.failing[one.subscription] = (one.level, until)
+
+    def _tell(self, event: Event) -> None:
+        wanted = set(candidates(event.event_type))
+        numbers = [
+            one.number
+            for one in self._rows.subscriptions.values()
+            if one.tenant == event.tenant
+            and not one.deleted
+            and one.state in MATCHING
+            and wanted.intersection(one.events)
+        ]
+        seq = self._rows.add_event(event, content_hash(event), len(numbers)).seq
+        if numbers:
+            self._rows.fan_outs[seq] = FanOut(numbers=numbers, trigger=Trigger.PUBLISH)
 
     def _live(self, tenant: TenantId, subscription: SubscriptionId) -> Subscription:
         number = self._rows.subscription_numbers.get((tenant, subscription))

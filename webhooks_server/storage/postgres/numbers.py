@@ -5,13 +5,14 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
-from webhooks_server.domain.ids import Version
+from webhooks_server.domain.ids import EventSeq, Version
 from webhooks_server.domain.times import Instant
 from webhooks_server.domain.values import value
 
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _DRAW = "ARRAY(SELECT nextval('{}') FROM generate_series(1, ${}::int))"
 _DRAW_DELIVERIES = f"SELECT {_DRAW.format('delivery_numbers', 1)}"
+_DRAW_EVENT = "SELECT nextval('event_numbers')"
 _STATE = (
     f"SELECT version, {_NOW}, {_DRAW.format('event_numbers', 1)},"  # noqa: S608 - own words
     f" {_DRAW.format('delivery_numbers', 2)} FROM control"
@@ -57,6 +58,11 @@ def draw_deliveries(connection: Connection, count: int) -> Sequence[int]:
     """
     drawn: Sequence[int] = connection.exec_driver_sql(_DRAW_DELIVERIES, (count,)).scalar_one()
     return drawn
+
+
+def draw_event(connection: Connection) -> EventSeq:
+    """Draw a seq for an event, within the transaction that uses it."""
+    return EventSeq(connection.exec_driver_sql(_DRAW_EVENT).scalar_one())
 
 
 def database_now(connection: Connection) -> Instant:

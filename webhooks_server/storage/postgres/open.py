@@ -11,7 +11,7 @@ from webhooks_server.storage.postgres.config import PostgresConfig
 from webhooks_server.storage.postgres.groups import run_groups
 from webhooks_server.storage.postgres.leases import PostgresLeases
 from webhooks_server.storage.postgres.long_reads import Audits
-from webhooks_server.storage.postgres.numbers import database_now, probe
+from webhooks_server.storage.postgres.numbers import database_now, draw_event, probe
 from webhooks_server.storage.postgres.pool import MAX_WAITING, CallersReads, Pool
 from webhooks_server.storage.postgres.start import prepare_database
 from webhooks_server.storage.sql.control import SqlControl
@@ -38,7 +38,9 @@ async def open_postgres(
         audits = Audits(pool, await pool.run(database_now))
         async with run_groups(config, pool, index, ids, telemetry) as groups:
             yield Stores(
-                subscriptions=SqlSubscriptions(pool, callers, pool, database_now),
+                subscriptions=SqlSubscriptions(
+                    pool, callers, pool, database_now, lambda: draw_event
+                ),
                 events=SqlEvents(groups, pool, callers, pool, database_now),
                 deliveries=SqlDeliveries(pool, callers, database_now),
                 lanes=SqlLanes(pool, groups, pool, database_now, ids, owner),

@@ -20,8 +20,8 @@ from webhooks_server.storage.sql.schema import events
 from webhooks_server.storage.targets import Targets, distinct_events
 
 _INTO_DELIVERIES = Insertion("deliveries", DELIVERY_COLUMNS)
-_INTO_EVENTS = Insertion("events", EVENT_COLUMNS, conflict="tenant, id")
-_INTO_FAN_OUTS = Insertion("fanouts", ("event_seq", "tenant", "trigger", "numbers"))
+INTO_EVENTS = Insertion("events", EVENT_COLUMNS, conflict="tenant, id")
+INTO_FAN_OUTS = Insertion("fanouts", ("event_seq", "tenant", "trigger", "numbers"))
 # The short texts, the row that is made of it, and whatever else does not depend on what it holds.
 _EVENT_OVERHEAD = 1024
 
@@ -146,12 +146,12 @@ def accept(connection: Connection, appends: Sequence[Prepared]) -> bool:
     """Insert a group of appends; False, and then nothing may be committed, where an id is taken."""
     write_rows = dialect_of(connection).write_rows
     rows = [row for append in appends for row in append.events]
-    if write_rows(connection, _INTO_EVENTS, rows) < len(rows):
+    if write_rows(connection, INTO_EVENTS, rows) < len(rows):
         return False
     rows = [row for append in appends for row in append.deliveries]
     write_rows(connection, _INTO_DELIVERIES, rows)
     rows = [row for append in appends for row in append.fan_outs]
-    write_rows(connection, _INTO_FAN_OUTS, rows)
+    write_rows(connection, INTO_FAN_OUTS, rows)
     return True
 
 

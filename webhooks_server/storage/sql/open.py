@@ -1,12 +1,12 @@
 """Opening a SQLite store: lock, checks, threads; and closing it in the reverse order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from webhooks_server.domain.ids import IdSource
+from webhooks_server.domain.ids import EventSeq, IdSource
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.times import Instant
 from webhooks_server.ports import Clock, Stores, Telemetry, Unheard
@@ -81,12 +81,21 @@ async def open_sqlite(
         def probe(connection: Connection) -> None:
             keep_state(connection, store_clock.now(), numbers)
 
+        def new_event() -> Callable[[Connection], EventSeq]:
+            (seq,) = numbers.take_events(1)
+
+            def keep(connection: Connection) -> EventSeq:
+                keep_state(connection, store_clock.now(), numbers)
+                return EventSeq(seq)
+
+            return keep
+
         owner = Owner()
         lane_ids = IdSource(store_clock.now)
         async with keep_running(writer):
             yield SqliteStores(
                 stores=Stores(
-                    subscriptions=SqlSubscriptions(thread, readers, engine_readers, now),
+                    subscriptions=SqlSubscriptions(thread, readers, engine_readers, now, new_event),
                     events=SqlEvents(writer, thread, readers, engine_readers, now),
                     deliveries=SqlDeliveries(thread, readers, now),
                     lanes=SqlLanes(thread, writer, engine_readers, now, lane_ids, owner),

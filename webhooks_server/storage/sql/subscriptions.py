@@ -18,6 +18,7 @@ from sqlalchemy import (
 from typing_extensions import override
 
 from webhooks_server.domain.errors import EtagMismatch
+from webhooks_server.domain.event import Event
 from webhooks_server.domain.filters import Term
 from webhooks_server.domain.ids import SubscriptionId, SubscriptionNumber, TenantId, Version
 from webhooks_server.domain.lanes import LaneFailing
@@ -40,6 +41,7 @@ from webhooks_server.storage.sql.rows.subscriptions import (
     target_hash,
 )
 from webhooks_server.storage.sql.schema import subscription_patterns, subscriptions
+from webhooks_server.storage.sql.telling import NewEvent, tell
 
 _ALL = select(subscriptions)
 _INSERT = insert(subscriptions)
@@ -70,12 +72,18 @@ class SqlSubscriptions(SubscriptionStore):
     """The port SubscriptionStore."""
 
     def __init__(
-        self, transactions: Transactions, readers: Reads, engine_readers: Reads, now: Now
+        self,
+        transactions: Transactions,
+        readers: Reads,
+        engine_readers: Reads,
+        now: Now,
+        new_event: NewEvent,
     ) -> None:
         self._transactions = transactions
         self._readers = readers
         self._engine_readers = engine_readers
         self._now = now
+        self._new_event = new_event
 
     @override
     async def create(
@@ -130,8 +138,11 @@ class SqlSubscriptions(SubscriptionStore):
         change: Callable[[Subscription], Subscription],
         *,
         request: RequestKey | None = None,
+        telling: Event | None = None,
         dry_run: bool = False,
     ) -> Subscription:
+        seq = None if telling is None else self._new_event()
+
         def script(connection: Connection) -> Subscription:
             hold_control(connection)
             now = self._now(connection)
@@ -150,6 +161,8 @@ class SqlSubscriptions(SubscriptionStore):
                 _write(connection, current, changed)
                 if changed.active and not current.active:
                     forget_failures(connection, [changed.number])
+                if telling is not None and seq is not None:
+                    tell(connection, telling, seq(connection), now)
             remember(connection, request, subscription_values(changed), now)
             return changed
 
