@@ -75,6 +75,7 @@ def record_of(shelf: Shelf, seq: int) -> Record:
         partition=1,
         epoch=shelf.epochs[1],
         retry_requests=0,
+        attempt_count=0,
         attempt=ATTEMPT,
         state=DeliveryState.SUCCEEDED,
         charged=True,

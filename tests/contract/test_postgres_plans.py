@@ -56,6 +56,7 @@ RECORD = Record(
     partition=1,
     epoch=1,
     retry_requests=0,
+    attempt_count=0,
     attempt=ATTEMPT,
     state=DeliveryState.PENDING,
     charged=True,

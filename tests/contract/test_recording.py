@@ -212,3 +212,39 @@ async def test_a_record_is_fenced_by_the_engine_that_it_names(shelf: Shelf) -> N
         subscriber, rows[1], engine="engine-1", epoch=epochs[subscriber.partition]
     )
     assert (stale.state, stale.late) == (PENDING, True)
+
+
+async def test_an_attempt_in_between_gives_the_next_number(shelf: Shelf) -> None:
+    """What the engine knew of one delivery is behind; of its neighbours in the group it is not."""
+    subscriber, rows = await shelf.lane(3)
+    await shelf.record(subscriber, rows[1], state=PENDING, due_in=1)
+    records = [shelf.record_of(subscriber, row) for row in rows]
+    recorded, accepted = await asyncio.gather(
+        shelf.stores.lanes.record(records), shelf.publish("beside")
+    )
+    assert [one.attempt_number for one in recorded] == [1, 2, 1]
+    assert {(one.state, one.late) for one in recorded} == {(SUCCEEDED, False)}
+    assert not accepted[0].duplicate
+    counts = [(await shelf.shown(subscriber, row)).attempt_count for row in rows]
+    assert counts == [1, 2, 1]
+
+
+async def test_a_cancelled_neighbour_stays_so(shelf: Shelf) -> None:
+    subscriber, rows = await shelf.lane(3)
+    await shelf.stores.deliveries.cancel(subscriber.tenant, subscriber.id, rows[1].uid)
+    records = [shelf.record_of(subscriber, row, state=PENDING, due_in=7) for row in rows]
+    recorded = await shelf.stores.lanes.record(records)
+    assert [(one.state, one.late) for one in recorded] == [
+        (PENDING, False),
+        (DeliveryState.CANCELLED, True),
+        (PENDING, False),
+    ]
+    assert [row.seq for row in await shelf.due(subscriber)] == [rows[0].seq, rows[2].seq]
+
+
+async def test_a_number_that_was_only_claimed_is_not_taken(shelf: Shelf) -> None:
+    """The row numbers its attempts, whatever a record says that there were (EA1)."""
+    subscriber, (row,) = await shelf.lane()
+    recorded = await shelf.record(subscriber, row, attempt_count=7)
+    assert (recorded.attempt_number, recorded.late) == (1, False)
+    assert (await shelf.shown(subscriber, row)).attempt_count == 1

@@ -181,3 +181,15 @@ async def test_the_deliveries_of_an_event_are_found_by_its_index(
     assert [line for line in lines if "deliveries" in line] == [
         "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (event_seq=?)"
     ]
+
+
+async def test_a_delivery_that_is_as_it_was_taken_is_recorded_without_being_read(
+    sqlite: Shelf,
+) -> None:
+    subscriber, rows = await sqlite.lane(2)
+
+    async def record(stores: Stores) -> None:
+        await stores.lanes.record([sqlite.record_of(subscriber, row) for row in rows])
+
+    lines = [line for line in await plans(sqlite, record) if "deliveries" in line]
+    assert lines == ["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)"]

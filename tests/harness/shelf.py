@@ -105,6 +105,7 @@ class Shelf:
             partition=subscriber.partition,
             epoch=self.epochs.get(subscriber.partition, 0),
             retry_requests=row.retry_requests,
+            attempt_count=row.attempt_count,
             attempt=ATTEMPT,
             state=DeliveryState.SUCCEEDED,
             charged=True,

@@ -183,7 +183,8 @@ class Record:
     of the engine that the store was opened for.
 
     The store sets the due time `due_in` microseconds after its own now, or to now where a manual
-    retry came since the delivery was taken with `retry_requests`. With `state` final, `due_in` is
+    retry came since the delivery was taken with `retry_requests`. The `attempt_count` that it was
+    taken with is a hint, for its row alone numbers its attempts. With `state` final, `due_in` is
     ignored. `failing` is what the attempt says of the receiver: that it fails, that it works, or
     nothing. `uncharged` is what the delivery has of such attempts now, None where as before.
     """
@@ -195,6 +196,7 @@ class Record:
     partition: int
     epoch: int
     retry_requests: int
+    attempt_count: int
     attempt: Attempt
     state: DeliveryState
     charged: bool

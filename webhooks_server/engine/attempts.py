@@ -51,6 +51,7 @@ def record_of(lease: Lease, attempt: Attempt, tried: Tried, decision: Decision) 
         epoch=lease.epoch,
         engine=lease.engine,
         retry_requests=delivery.retry_requests,
+        attempt_count=delivery.attempt_count,
         attempt=attempt,
         state=decision.state,
         charged=decision.charged,

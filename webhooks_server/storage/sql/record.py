@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from sqlalchemy import Connection, select
 
@@ -14,29 +15,27 @@ from webhooks_server.domain.delivery import (
     Record,
     Recorded,
 )
-from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.times import Instant
-from webhooks_server.storage.sql.dialects import (
-    Insertion,
-    Replacement,
-    dialect_of,
+from webhooks_server.storage.sql.dialects import Replacement, dialect_of
+from webhooks_server.storage.sql.failing import FailureCount
+from webhooks_server.storage.sql.record_unread import (
+    INTO_ATTEMPTS,
+    Fences,
+    Given,
+    is_as_taken,
+    record_unread,
 )
-from webhooks_server.storage.sql.failing import read_failures, write_failures
-from webhooks_server.storage.sql.rows.attempts import ATTEMPT_COLUMNS, attempt_row
+from webhooks_server.storage.sql.rows.attempts import attempt_row
 from webhooks_server.storage.sql.rows.deliveries import CHANGING, UNCHARGED_COLUMNS, delivery_row_of
 from webhooks_server.storage.sql.rows.values import Row
 from webhooks_server.storage.sql.schema import attempts, deliveries
 from webhooks_server.storage.transitions import (
     DeliveryRow,
-    FailureRow,
-    count_failure,
     record_attempt,
     recorded_before,
     recorded_nowhere,
-    with_failures,
 )
 
-_INTO_ATTEMPTS = Insertion("attempts", ATTEMPT_COLUMNS, conflict="token")
 _TO_DELIVERIES = Replacement(
     "deliveries",
     (
@@ -57,12 +56,15 @@ Known = Mapping[bytes, tuple[int, bool]]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RecordBatch:
-    """Records that wait, the engine that makes those that name none, and who asks."""
+    """Records that wait, the engine that makes those that name none, and who asks.
+
+    What is `known` of them is None until somebody had to look.
+    """
 
     engine: str
     records: Sequence[Record]
     future: asyncio.Future[Sequence[Recorded]]
-    known: Known = field(default_factory=dict)
+    known: Known | None = None
     is_last_try: bool = False
 
     def answer(self, recorded: Sequence[Recorded]) -> None:
@@ -103,37 +105,52 @@ class RecordBatch:
 def record(
     connection: Connection, batches: Sequence[RecordBatch], now: Instant
 ) -> list[list[Recorded]] | None:
-    """Store batches; None, and then nothing may be committed, where a token is known already.
+    """Store batches; None, and then nothing may be committed, where they must be looked up first.
 
-    Run inside the transaction that holds the write lock: what is read here cannot change before it
-    is written.
+    So it is where a token is stored already, or a delivery is not as it was when it was taken:
+    nearly always it is, and then it is written without being read. Run inside the transaction that
+    holds the write lock: what is read here cannot change before it is written.
     """
-    recording = _Recording(connection, batches)
-    answers = [
-        [recording.add(one, one.engine or batch.engine, now) for one in batch.records]
-        for batch in batches
-    ]
+    given = [(one, one.engine or batch.engine) for batch in batches for one in batch.records]
+    if not given:
+        return [[] for _ in batches]
+    fences = dialect_of(connection).read_fences(connection, {one.partition for one, _ in given})
+    if all(batch.known is None for batch in batches) and is_as_taken(given, fences):
+        answers = record_unread(connection, [one for one, _ in given], now)
+    else:
+        answers = _record_read(connection, batches, given, fences, now)
+    if answers is None:
+        return None
+    remaining = iter(answers)
+    return [list(islice(remaining, len(batch.records))) for batch in batches]
+
+
+def _record_read(
+    connection: Connection,
+    batches: Sequence[RecordBatch],
+    given: Sequence[Given],
+    fences: Fences,
+    now: Instant,
+) -> list[Recorded] | None:
+    known = {token: found for batch in batches for token, found in (batch.known or {}).items()}
+    recording = _Recording(connection, [one for one, _ in given], known, fences)
+    answers = [recording.add(one, engine, now) for one, engine in given]
     return answers if recording.write(connection) else None
 
 
 class _Recording:
     """Records applied one after the other to the rows they name."""
 
-    def __init__(self, connection: Connection, batches: Sequence[RecordBatch]) -> None:
-        records = [one for batch in batches for one in batch.records]
-        found, fences = dialect_of(connection).read_rows_and_fences(
-            connection,
-            {one.seq for one in records},
-            {one.partition for one in records},
-        )
+    def __init__(
+        self, connection: Connection, records: Sequence[Record], known: Known, fences: Fences
+    ) -> None:
+        found = dialect_of(connection).read_rows(connection, {one.seq for one in records})
         self._fences = fences
         self._rows = {row.uid: row for row in map(delivery_row_of, found)}
         self._changed: dict[bytes, DeliveryRow] = {}
         self._attempts: list[Row] = []
-        self._known = {token: known for batch in batches for token, known in batch.known.items()}
-        telling = {one.subscription for one in records if one.failing is not None}
-        self._failures_before = read_failures(connection, telling)
-        self._failures: dict[SubscriptionNumber, FailureRow | None] = {**self._failures_before}
+        self._known = dict(known)
+        self._failures = FailureCount(connection, records)
         # A uid that is not at its seq: numbers were used again after a failover (EA10).
         strays = [one.uid for one in records if one.uid not in self._rows]
         if strays:
@@ -152,21 +169,19 @@ class _Recording:
         self._changed[one.uid], recorded = record_attempt(row, one, fenced=fenced, now=now)
         self._attempts.append(attempt_row(row.seq, one, recorded))
         self._known[one.token] = (recorded.attempt_number, recorded.late)
-        failures = count_failure(self._failures.get(one.subscription), one, recorded, now)
-        self._failures[one.subscription] = failures
-        return with_failures(recorded, one, failures, now)
+        return self._failures.add(one, recorded, now)
 
     def write(self, connection: Connection) -> bool:
         """Write what was added; False where a token is stored already."""
         write_rows = dialect_of(connection).write_rows
-        if write_rows(connection, _INTO_ATTEMPTS, self._attempts) < len(self._attempts):
+        if write_rows(connection, INTO_ATTEMPTS, self._attempts) < len(self._attempts):
             return False
         changed = self._changed.values()
         write_rows(connection, _TO_DELIVERIES, [_changes(row) for row in changed])
         # Nearly none: most attempts are charged, or succeed.
         uncharged = [(row.seq, *row.uncharged) for row in changed if row.uncharged is not None]
         write_rows(connection, _TO_UNCHARGED, uncharged)
-        write_failures(connection, self._failures_before, self._failures)
+        self._failures.write(connection)
         return True
 
 

@@ -10,10 +10,17 @@ from webhooks_server.domain.lanes import LaneRead
 from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.dialects import postgres, sqlite
 from webhooks_server.storage.sql.dialects.sqlite import Numbers, keep_state, read_state
-from webhooks_server.storage.sql.dialects.statements import Insertion, Replacement, Target
+from webhooks_server.storage.sql.dialects.statements import (
+    Change,
+    Insertion,
+    Replacement,
+    Statement,
+    Target,
+)
 from webhooks_server.storage.sql.rows.values import Row
 
 __all__ = [
+    "Change",
     "Insertion",
     "Numbers",
     "Replacement",
@@ -31,19 +38,21 @@ class Dialect(Protocol):
         """Let all that a reader reads from now on come from one snapshot."""
         ...
 
-    def write_rows(
-        self, connection: Connection, statement: Insertion | Replacement, rows: Sequence[Row]
-    ) -> int:
+    def write_rows(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
         """Insert or update rows and return how many were."""
         ...
 
-    def read_rows_and_fences(
-        self, connection: Connection, seqs: Iterable[int], partitions: Iterable[int]
-    ) -> tuple[Sequence[Sequence[Any]], dict[int, tuple[str, int]]]:
-        """Read rows of ROW_COLUMNS, and the owners and epochs of partitions.
+    def read_fences(
+        self, connection: Connection, partitions: Iterable[int]
+    ) -> dict[int, tuple[str, int]]:
+        """Read the owners and epochs of partitions, which do not change until the transaction ends.
 
-        Neither changes until the transaction ends.
+        Before any row is read or written (EB4).
         """
+        ...
+
+    def read_rows(self, connection: Connection, seqs: Iterable[int]) -> Sequence[Sequence[Any]]:
+        """Read rows of ROW_COLUMNS, which nobody else changes until the transaction ends."""
         ...
 
     def read_failures(

@@ -16,7 +16,7 @@ from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.dialects.statements import (
     ENTRY_COLUMNS,
     Insertion,
-    Replacement,
+    Statement,
     Target,
     target_of,
 )
@@ -30,9 +30,7 @@ def begin_snapshot(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
-def write_rows(
-    connection: Connection, statement: Insertion | Replacement, rows: Sequence[Row]
-) -> int:
+def write_rows(connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
     """Insert or update rows and return how many were."""
     if not rows:
         return 0
@@ -44,8 +42,8 @@ def write_rows(
     return connection.exec_driver_sql(_text_of(statement, connection.dialect), columns).rowcount
 
 
-# The fences are locked before the rows (EB4), and the rows in the order of their keys, as by
-# everyone: so that nobody ever waits in a circle.
+# The rows are locked in the order of their keys, as by everyone: so that nobody ever waits in a
+# circle.
 _FENCES = """
 SELECT id, owner, epoch FROM partitions WHERE id = ANY($1::int[]) ORDER BY id FOR SHARE
 """
@@ -56,15 +54,15 @@ FROM deliveries WHERE seq = ANY($1::bigint[]) ORDER BY seq FOR UPDATE
 """
 
 
-def read_rows_and_fences(
-    connection: Connection, seqs: Iterable[int], partitions: Iterable[int]
-) -> tuple[Sequence[Sequence[Any]], dict[int, tuple[str, int]]]:
-    """Read rows of ROW_COLUMNS, and the owners and epochs of partitions."""
-    fences = {
-        partition: (owner, epoch)
-        for partition, owner, epoch in connection.exec_driver_sql(_FENCES, (list(partitions),))
-    }
-    return connection.exec_driver_sql(_ROWS, (list(seqs),)).all(), fences
+def read_fences(connection: Connection, partitions: Iterable[int]) -> dict[int, tuple[str, int]]:
+    """Read the owners and epochs of partitions."""
+    found = connection.exec_driver_sql(_FENCES, (list(partitions),))
+    return {partition: (owner, epoch) for partition, owner, epoch in found}
+
+
+def read_rows(connection: Connection, seqs: Iterable[int]) -> Sequence[Sequence[Any]]:
+    """Read rows of ROW_COLUMNS."""
+    return connection.exec_driver_sql(_ROWS, (list(seqs),)).all()
 
 
 _FAILURES = """
@@ -177,13 +175,13 @@ def read_events(connection: Connection, seqs: Sequence[EventSeq]) -> Sequence[Ma
 
 
 @cache
-def _may_come_once(statement: Insertion | Replacement) -> frozenset[str]:
+def _may_come_once(statement: Statement) -> frozenset[str]:
     """Return the columns whose array has one element where all rows have the same value.
 
     In most groups that is more than half of them, and to hand over an element costs as much as to
     make it.
     """
-    if isinstance(statement, Replacement):
+    if not isinstance(statement, Insertion):
         return frozenset()
     given = metadata.tables[statement.table].c
     return frozenset(
@@ -195,7 +193,7 @@ def _may_come_once(statement: Insertion | Replacement) -> frozenset[str]:
 
 
 @cache
-def _text_of(statement: Insertion | Replacement, dialect: Dialect) -> str:
+def _text_of(statement: Statement, dialect: Dialect) -> str:
     # No values: names and types of our own tables and columns.
     table, columns = statement.table, ", ".join(statement.columns)
     arrays = ", ".join(
@@ -216,9 +214,7 @@ def _text_of(statement: Insertion | Replacement, dialect: Dialect) -> str:
             f"INSERT INTO {table} ({columns}) SELECT {values} FROM unnest({arrays})"  # noqa: S608
             f" AS given ({columns}){tail}"
         )
-    key, *rest = statement.columns
-    changes = ", ".join(f"{column} = given.{column}" for column in rest)
     return (
-        f"UPDATE {table} SET {changes} FROM unnest({arrays}) AS given ({columns})"  # noqa: S608
-        f" WHERE {table}.{key} = given.{key}"
+        f"UPDATE {table} SET {statement.changes}"  # noqa: S608
+        f" FROM unnest({arrays}) AS given ({columns}) WHERE {statement.condition}"
     )

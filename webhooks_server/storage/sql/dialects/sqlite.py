@@ -23,7 +23,7 @@ from webhooks_server.storage.sql.connection import driver_of
 from webhooks_server.storage.sql.dialects.statements import (
     ENTRY_COLUMNS,
     Insertion,
-    Replacement,
+    Statement,
     Target,
     target_of,
 )
@@ -62,9 +62,7 @@ def begin_snapshot(connection: Connection) -> None:
     driver_of(connection).execute("BEGIN")
 
 
-def write_rows(
-    connection: Connection, statement: Insertion | Replacement, rows: Sequence[Row]
-) -> int:
+def write_rows(connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
     """Insert or update rows and return how many were."""
     driver, written = driver_of(connection), 0
     around = _around(statement)
@@ -95,30 +93,31 @@ def keep_state(connection: Connection, now: Instant, numbers: Numbers) -> Versio
     return Version(version)
 
 
-_ROWS_AND_FENCES = """
-SELECT
-  (SELECT json_group_array(json_array(
-     seq, hex(uid), state, due_time, reason, attempt_count, charged_count, retry_requests,
-     final_before, retry_time, complete_time))
-   FROM deliveries WHERE seq IN (SELECT value FROM json_each(?1))),
-  (SELECT json_group_array(json_array(id, owner, epoch))
-   FROM partitions WHERE id IN (SELECT value FROM json_each(?2)))
+_FENCES = """
+SELECT json_group_array(json_array(id, owner, epoch))
+FROM partitions WHERE id IN (SELECT value FROM json_each(?))
+"""
+_ROWS = """
+SELECT json_group_array(json_array(
+  seq, hex(uid), state, due_time, reason, attempt_count, charged_count, retry_requests,
+  final_before, retry_time, complete_time))
+FROM deliveries WHERE seq IN (SELECT value FROM json_each(?))
 """
 
 
-def read_rows_and_fences(
-    connection: Connection, seqs: Iterable[int], partitions: Iterable[int]
-) -> tuple[list[list[Any]], dict[int, tuple[str, int]]]:
-    """Read rows of ROW_COLUMNS, and the owners and epochs of partitions."""
-    rows, fences = _read_one(
-        connection,
-        _ROWS_AND_FENCES,
-        (json.dumps(list(seqs)), json.dumps(list(partitions))),
-    )
-    found: list[list[Any]] = json.loads(rows)
+def read_fences(connection: Connection, partitions: Iterable[int]) -> dict[int, tuple[str, int]]:
+    """Read the owners and epochs of partitions."""
+    (answer,) = _read_one(connection, _FENCES, (json.dumps(list(partitions)),))
+    return {partition: (owner, epoch) for partition, owner, epoch in json.loads(answer)}
+
+
+def read_rows(connection: Connection, seqs: Iterable[int]) -> list[list[Any]]:
+    """Read rows of ROW_COLUMNS."""
+    (answer,) = _read_one(connection, _ROWS, (json.dumps(list(seqs)),))
+    found: list[list[Any]] = json.loads(answer)
     for row in found:
         row[1] = bytes.fromhex(row[1])
-    return found, {partition: (owner, epoch) for partition, owner, epoch in json.loads(fences)}
+    return found
 
 
 _FAILURES = """
@@ -273,7 +272,7 @@ class _Around(NamedTuple):
 
 
 @cache
-def _around(statement: Insertion | Replacement) -> _Around:
+def _around(statement: Statement) -> _Around:
     # No values: names of our own tables and columns.
     table, columns = statement.table, ", ".join(statement.columns)
     row = "(" + ", ".join("?" * len(statement.columns)) + ")"
@@ -281,7 +280,7 @@ def _around(statement: Insertion | Replacement) -> _Around:
         conflict = statement.conflict
         tail = f" ON CONFLICT ({conflict}) DO NOTHING" if conflict else ""
         return _Around(f"INSERT INTO {table} ({columns}) VALUES ", row, tail)  # noqa: S608
-    key, *rest = statement.columns
-    changes = ", ".join(f"{column} = given.{column}" for column in rest)
-    update = f") UPDATE {table} SET {changes} FROM given WHERE {table}.{key} = given.{key}"  # noqa: S608
-    return _Around(f"WITH given ({columns}) AS (VALUES ", row, update)
+    # Python's driver counts rows only where a statement begins with what it does.
+    head = f"UPDATE {table} SET {statement.changes} FROM (WITH given ({columns}) AS (VALUES "  # noqa: S608
+    tail = f") SELECT * FROM given) AS given WHERE {statement.condition}"  # noqa: S608
+    return _Around(head, row, tail)

@@ -26,6 +26,34 @@ class Replacement:
     table: str
     columns: tuple[str, ...]
 
+    @property
+    def changes(self) -> str:
+        """What is set."""
+        return ", ".join(f"{column} = given.{column}" for column in self.columns[1:])
+
+    @property
+    def condition(self) -> str:
+        """Which row is meant by a given one."""
+        key = self.columns[0]
+        return f"{self.table}.{key} = given.{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An UPDATE of any number of rows by the values `given` for each.
+
+    What it changes, and which row is meant, are the words of SQL for it. The given values have the
+    types of the columns whose names they bear.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    changes: str
+    condition: str
+
+
+Statement = Insertion | Replacement | Change
+
 
 ENTRY_COLUMNS = (
     "number, tenant, id, partition, version, state, deleted, events, max_in_flight, retry_policy,"
