@@ -30,10 +30,9 @@ class OutboundRequest:
     def recorded_headers(self) -> dict[str, str]:
         """Return the headers as they may be stored and shown."""
         hidden = self.secret_header_names
-        return {
-            name: MASK if hidden and name.lower() in hidden else value
-            for name, value in self.headers
-        }
+        if not hidden:
+            return dict(self.headers)
+        return {name: MASK if name.lower() in hidden else value for name, value in self.headers}
 
 
 @value

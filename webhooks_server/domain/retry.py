@@ -84,10 +84,14 @@ class Decision:
     disable: DisableReason | None = None
 
 
+DONE = Decision(state=DeliveryState.SUCCEEDED)
+"""After a success, whatever else is known."""
+
+
 def decide(policy: RetryPolicy, tried: Tried, jitter: float) -> Decision:
     """Decide what comes after an attempt; jitter is a uniform random number in [0.8, 1.2]."""
     if tried.outcome is Outcome.SUCCEEDED:
-        return Decision(state=DeliveryState.SUCCEEDED)
+        return DONE
     if tried.is_charged_to_nobody:
         return _after_own_fault(tried)
     if tried.status_code == _GONE:

@@ -10,12 +10,14 @@ from webhooks_server.domain.delivery import (
     Reason,
     Record,
     Trigger,
+    Uncharged,
 )
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
-from webhooks_server.domain.retry import Decision, Tried, count_uncharged
+from webhooks_server.domain.retry import DONE, Decision, Tried, count_uncharged
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.domain.times import Micros
+from webhooks_server.domain.values import value
 
 
 def described(request: OutboundRequest, result: SendResult, engine: str) -> Attempt:
@@ -38,10 +40,35 @@ def described(request: OutboundRequest, result: SendResult, engine: str) -> Atte
     )
 
 
-def record_of(lease: Lease, attempt: Attempt, tried: Tried, decision: Decision) -> Record:
+@value
+class Verdict:
+    """What an attempt means.
+
+    What comes next, whether the receiver has no part in it, and what is counted of such attempts
+    from now on: None where as before.
+    """
+
+    decision: Decision
+    is_excused: bool = False
+    uncharged: Uncharged | None = None
+
+
+SUCCESS = Verdict(decision=DONE)
+
+
+def verdict_of(tried: Tried, decision: Decision) -> Verdict:
+    """Return what an attempt means, once it is decided what comes next."""
+    counted = count_uncharged(tried)
+    return Verdict(
+        decision=decision,
+        is_excused=tried.is_excused,
+        uncharged=None if counted == tried.uncharged else counted,
+    )
+
+
+def record_of(lease: Lease, attempt: Attempt, verdict: Verdict) -> Record:
     """Return the record of an attempt."""
-    delivery = lease.delivery
-    uncharged = count_uncharged(tried)
+    delivery, decision = lease.delivery, verdict.decision
     return Record(
         token=lease.token,
         seq=delivery.seq,
@@ -58,7 +85,7 @@ def record_of(lease: Lease, attempt: Attempt, tried: Tried, decision: Decision) 
         state_reason=decision.reason,
         due_in=decision.wait,
         failing=_failing(delivery, attempt, decision),
-        uncharged=None if uncharged == delivery.uncharged else uncharged,
+        uncharged=verdict.uncharged,
     )
 
 

@@ -5,8 +5,8 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.ports import Telemetry
 
 # By number, which both count from 1: a member's name and its hash cost more than all the rest.
-_STATES = ("", *(state.name.lower() for state in DeliveryState))
-_OUTCOMES = ("", *(outcome.name.lower() for outcome in Outcome))
+STATE_NAMES = ("", *(state.name.lower() for state in DeliveryState))
+OUTCOME_NAMES = ("", *(outcome.name.lower() for outcome in Outcome))
 
 
 class Outcomes:
@@ -22,9 +22,9 @@ class Outcomes:
         entry = self._index.get(record.subscription)
         tenant = "" if entry is None else entry.tenant
         telemetry, attempt = self._telemetry, record.attempt
-        telemetry.count("attempts", tenant, _OUTCOMES[attempt.outcome])
+        telemetry.count("attempts", tenant, OUTCOME_NAMES[attempt.outcome])
         telemetry.measure("attempt_seconds", attempt.latency / 1_000_000)
         if recorded.late:
             telemetry.count("records_late")
         elif recorded.state is not DeliveryState.PENDING:
-            telemetry.count("deliveries", tenant, _STATES[recorded.state])
+            telemetry.count("deliveries", tenant, STATE_NAMES[recorded.state])

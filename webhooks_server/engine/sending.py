@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from webhooks_server.domain.breaker import Sign, sign_of
 from webhooks_server.domain.delivery import (
+    ALL_CHARGED,
     Attempt,
     NewDelivery,
     Outcome,
@@ -19,12 +20,21 @@ from webhooks_server.domain.retry import Decision, Tried, decide
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, Subscription
 from webhooks_server.domain.times import Instant, Micros
 from webhooks_server.domain.values import value
-from webhooks_server.engine.attempts import described, max_age_of, record_of, within_age
+from webhooks_server.engine.attempts import (
+    SUCCESS,
+    Verdict,
+    described,
+    max_age_of,
+    record_of,
+    verdict_of,
+    within_age,
+)
 from webhooks_server.engine.budget import ByteBudget
 from webhooks_server.engine.caches import Caches
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.engine.egress import Egress
 from webhooks_server.engine.lane import Row
+from webhooks_server.engine.outcomes import OUTCOME_NAMES, STATE_NAMES
 from webhooks_server.ports import Clock, Relay, Telemetry
 
 JITTER = (0.8, 1.2)
@@ -191,7 +201,7 @@ class Sending:
                     subscription=recipient.subscription.id,
                     delivery=uid.hex(),
                     attempt=number,
-                    outcome=result.outcome.name.lower(),
+                    outcome=OUTCOME_NAMES[result.outcome],
                     status_code=result.status_code,
                 )
         return request, result
@@ -205,27 +215,32 @@ class Sending:
         age: int,
     ) -> Sent:
         """Decide what an attempt means, and state it."""
-        delivery = lease.delivery
-        is_local = result.is_ours or result.may_be_ours
+        verdict = self._judge(lease.delivery, subscription, result, age)
+        decision = verdict.decision
+        if not result.is_on_record:
+            self._told(lease, subscription, result, decision)
+        attempt = described(request, result, self._config.engine)
+        return Sent(
+            record=record_of(lease, attempt, verdict),
+            sign=None if verdict.is_excused else sign_of(result.outcome, result.status_code),
+            is_local=result.is_ours or result.may_be_ours,
+            disable=decision.disable,
+            is_on_record=result.is_on_record,
+        )
+
+    def _judge(
+        self, delivery: NewDelivery, subscription: Subscription, result: SendResult, age: int
+    ) -> Verdict:
+        """Decide what comes after an attempt; nearly all succeed, and then nothing is weighed."""
+        if result.outcome is Outcome.SUCCEEDED and delivery.uncharged == ALL_CHARGED:
+            return SUCCESS
         tried = self._tried(delivery, result)
         decision = decide(
             subscription.retry_policy,
             tried,
             random.uniform(*JITTER),  # noqa: S311
         )
-        decision = within_age(decision, max_age_of(delivery, subscription), age)
-        if not result.is_on_record:
-            self._told(lease, subscription, result, decision)
-        attempt = described(request, result, self._config.engine)
-        record = record_of(lease, attempt, tried, decision)
-        sign = None if tried.is_excused else sign_of(result.outcome, result.status_code)
-        return Sent(
-            record=record,
-            sign=sign,
-            is_local=is_local,
-            disable=decision.disable,
-            is_on_record=result.is_on_record,
-        )
+        return verdict_of(tried, within_age(decision, max_age_of(delivery, subscription), age))
 
     def _told(
         self, lease: Lease, subscription: Subscription, result: SendResult, decision: Decision
@@ -236,10 +251,10 @@ class Sending:
             subscription=subscription.id,
             delivery=lease.delivery.uid.hex(),
             attempt=lease.attempt_number,
-            outcome=result.outcome.name.lower(),
+            outcome=OUTCOME_NAMES[result.outcome],
             status_code=result.status_code,
             latency_ms=result.latency // 1000,
-            state=decision.state.name.lower(),
+            state=STATE_NAMES[decision.state],
         )
 
     def _age(self, created_at: float) -> int:
@@ -257,7 +272,8 @@ class Sending:
         )
         result = SendResult(outcome=Outcome.INTERNAL, start_time=Instant(0), latency=Micros(0))
         tried = self._tried(lease.delivery, result)
-        return Sent(record=record_of(lease, attempt, tried, decide(_NO_POLICY, tried, 1.0)))
+        verdict = verdict_of(tried, decide(_NO_POLICY, tried, 1.0))
+        return Sent(record=record_of(lease, attempt, verdict))
 
     def _tried(self, delivery: NewDelivery, result: SendResult) -> Tried:
         return Tried(

@@ -53,8 +53,8 @@ _TO_TAKEN = Change(
 def is_as_taken(given: Sequence[Given], fences: Fences) -> bool:
     """Tell whether records can be written without a look.
 
-    That is where none is late, each has its own row, and none was charged to nobody, which is counted
-    in columns of its own.
+    That is where none is late, each has its own row, and none was charged to nobody, since what is
+    counted of those is in columns of its own.
     """
     return len({one.seq for one, _ in given}) == len(given) and all(
         fences.get(one.partition) == (engine, one.epoch) and one.uncharged is None
