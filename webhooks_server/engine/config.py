@@ -12,7 +12,8 @@ class EngineConfig:
     `slots` is how many requests may be in flight at once. A request starts only while the control
     data was confirmed at most `stale_after` ago (EB3, EC6). The back-stop visits
     `backstop_partitions` every `backstop_interval`, so that whatever wake-up was lost, each lane is
-    seen within about a minute (EC1). Finished events are kept for `retention`, and a subscription
+    seen within about a minute (EC1); more often and fewer at once would cost an idle engine most of
+    the little it uses. Finished events are kept for `retention`, and a subscription
     whose deliveries only fail stays enabled for `disable_after`; None stands for ever.
     Payloads of so many `bytes_in_flight` are with receivers at once.
     Whoever has not beaten for `lease` may lose its partitions to
@@ -26,8 +27,8 @@ class EngineConfig:
     payload_cache_bytes: int = 16 * 1024 * 1024
     beat_interval: float = 0.3
     stale_after: float = 3.0
-    backstop_interval: float = 1.0
-    backstop_partitions: int = 4
+    backstop_interval: float = 2.0
+    backstop_partitions: int = 8
     stop_grace: float = 35.0
     retention: float | None = None
     disable_after: float | None = None

@@ -27,13 +27,14 @@ class Signal:
         self._event.clear()
 
     async def _wait_either(self, seconds: float) -> None:
-        tasks = [
-            asyncio.ensure_future(self._event.wait()),
-            asyncio.ensure_future(self._clock.sleep(max(0.0, seconds))),
-        ]
+        sleeping = asyncio.ensure_future(self._clock.sleep(max(0.0, seconds)))
+        sleeping.add_done_callback(self._end)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self._event.wait()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # Its end must not set the flag for the next wait.
+            sleeping.remove_done_callback(self._end)
+            sleeping.cancel()
+
+    def _end(self, _: "asyncio.Future[None]") -> None:
+        self._event.set()

@@ -25,6 +25,9 @@ from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, EngineSession, Telemetry
 
+BEATS_FOR_ONE_ALONE = 3
+"""One beat in three is enough to notice that the store does not answer."""
+
 
 def entry_of(config: EngineConfig) -> EngineEntry:
     """Return an engine as it introduces itself to its store."""
@@ -72,6 +75,12 @@ class Tenure:
         if not self._session.is_alive:
             return 0
         return fresh_for(self._round_trip, self._config.stale_after)
+
+    @property
+    def beat_interval(self) -> float:
+        """Seconds between beats: more where there is nobody whom they tell anything."""
+        times = BEATS_FOR_ONE_ALONE if self._session.is_exclusive else 1
+        return times * self._config.beat_interval
 
     async def start(self) -> None:
         """Beat once; where nobody else can be there, everything is owned at once."""
@@ -180,7 +189,11 @@ class Tenure:
         if now - self._sent_at >= WITHOUT_SLOTS:
             # Nobody sends for them as long as they are here.
             chosen: Collection[int] = list(self._lanes.epochs)
-        elif not self._peers.is_calm(now) or now - self._released_at < RELEASE_INTERVAL:
+        elif (
+            not self._peers.is_calm(now)
+            or now - self._released_at < RELEASE_INTERVAL
+            or len(self._lanes.epochs) <= self._peers.share
+        ):
             return
         else:
             lanes = Counter(lane.partition for lane in self._lanes)

@@ -154,7 +154,7 @@ class Upkeep:
     async def _beat(self) -> None:
         while True:
             await self.refresh()
-            await self.changed.wait(self._config.beat_interval)
+            await self.changed.wait(self._ownership.tenure.beat_interval)
 
     async def _fire_timers(self) -> None:
         while True:

@@ -5,7 +5,7 @@ It is outside of every pool, and busy with nothing else: so that a beat never wa
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import asyncpg
@@ -73,6 +73,7 @@ class Session:
         self._opened = 0
         self._failures = 0
         self._turn = asyncio.Lock()
+        self._holdings = _Holdings()
         self.heard: Callable[[Heard], None] = lambda _: None
         self.lost: Callable[[], None] = lambda: None
 
@@ -107,7 +108,7 @@ class Session:
             # Others have taken this engine for dead and forgotten it.
             self.drop()
             raise StoreUnavailable
-        return _beat_of(self._opened, rows)
+        return _beat_of(self._opened, rows, self._holdings.of(rows))
 
     async def _lock(self, connection: NamedConnection) -> None:
         if not self._is_locked:
@@ -162,11 +163,27 @@ class Session:
         self.heard(heard_of(str(payload)))
 
 
-def _beat_of(session: int, rows: Sequence[asyncpg.Record]) -> Beat:
-    holdings: dict[int, Holding] = {}
-    for row in rows:
-        for partition, epoch in zip(row["ids"] or (), row["epochs"] or (), strict=True):
-            holdings[partition] = Holding(owner=row["owner"], epoch=epoch)
+class _Holdings:
+    """Who owns what, made anew only where it changed: it seldom does, and there are 256."""
+
+    def __init__(self) -> None:
+        self._rows: list[object] = []
+        self._made: dict[int, Holding] = {}
+
+    def of(self, rows: Sequence[asyncpg.Record]) -> Mapping[int, Holding]:
+        """Return the partitions of the rows of a beat."""
+        held = [(row["owner"], row["ids"], row["epochs"]) for row in rows if row["ids"]]
+        if held != self._rows:
+            self._rows = [*held]
+            self._made = {
+                partition: Holding(owner=owner, epoch=epoch)
+                for owner, ids, epochs in held
+                for partition, epoch in zip(ids, epochs, strict=True)
+            }
+        return self._made
+
+
+def _beat_of(session: int, rows: Sequence[asyncpg.Record], holdings: Mapping[int, Holding]) -> Beat:
     return Beat(
         session=session,
         version=Version(rows[0]["version"]),
