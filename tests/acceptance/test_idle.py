@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from asyncio.subprocess import Process
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -38,7 +39,7 @@ async def test_idle_processes_use_less_than_a_hundredth_of_a_core(
             *("relay", "--server", f"grpc://{file.address}", "--log-format", "json"),
         )
         rooms.push_async_callback(finish, remote)
-        rooms.callback(send_signal, remote, 15)
+        rooms.callback(send_signal, remote, signal.SIGTERM)
         await line_with(remote.stderr, "relay.attached")
         processes = {
             "serve on SQLite": file.process,
