@@ -382,6 +382,7 @@ async def test_a_fan_out_reaches_everybody_once(world: World, receiver: Receiver
     async with world.engine() as engine:
         accepted = await world.publish(engine)
         assert accepted.event.delivery_count == 1200
+        await receiver.got(1200, within=20)
         await world.settled(20)
     assert len({request.path for request in receiver.requests}) == 1200
     assert len(receiver.requests) == 1200

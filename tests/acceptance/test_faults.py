@@ -220,7 +220,7 @@ async def test_a_fan_out_that_fails_holds_up_no_other(world: World) -> None:
 
     lanes.before["fan_out"] = refuse
     async with world.engine():
-        await until_async(lambda: are_made(2001))
+        await until_async(lambda: are_made(1001))
         lanes.heal("fan_out")
         await until_async(lambda: are_made(2002))
     expected(world, "fan_out.failed")

@@ -130,7 +130,6 @@ async def test_what_a_fan_out_owes_a_delivery_stays(
     await shelf.own()
     (accepted,) = await shelf.publish("e1")
     assert accepted.fan_out
-    await finish(shelf, subscribers, accepted.deliveries)
     shelf.clock.advance(A_DAY)
     assert await purge(shelf) == (0, 0)
     rest = await shelf.stores.lanes.fan_out(accepted.event.seq)

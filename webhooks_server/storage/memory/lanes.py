@@ -98,7 +98,7 @@ class MemoryLanes(LaneStore):
         done = fan_out.position >= len(fan_out.numbers)
         if done:
             del rows.fan_outs[event]
-        targets = [index_entry(rows.subscriptions[number]) for number in chunk]
+        targets = [index_entry(rows.subscriptions[SubscriptionNumber(number)]) for number in chunk]
         deleted = {target.number for target in targets if target.deleted}
         added = rows.add_deliveries(rows.events[event], targets, fan_out.trigger, 0)
         for one in added:

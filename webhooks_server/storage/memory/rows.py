@@ -77,7 +77,7 @@ class StoredDelivery:
 class FanOut:
     """The frozen targets of an event beyond its first, and how many of them have their row."""
 
-    numbers: Sequence[SubscriptionNumber]
+    numbers: Sequence[int]
     trigger: Trigger
     position: int = 0
 

@@ -10,7 +10,7 @@ from sys import getsizeof
 from sqlalchemy import Connection, select
 
 from webhooks_server.domain.event import Accepted, Event, Publish
-from webhooks_server.domain.ids import EventId, SubscriptionNumber, TenantId, Version
+from webhooks_server.domain.ids import EventId, TenantId, Version
 from webhooks_server.storage.refusals import event_id_reused
 from webhooks_server.storage.sql.dialects import Insertion, dialect_of
 from webhooks_server.storage.sql.rows.deliveries import DELIVERY_COLUMNS
@@ -175,7 +175,7 @@ def _holds(stored: Mapping[EventId, tuple[Event, bytes]], attempted: Prepared) -
     )
 
 
-def pack_numbers(numbers: Sequence[SubscriptionNumber]) -> bytes:
+def pack_numbers(numbers: Sequence[int]) -> bytes:
     """Return the frozen targets of a fan-out, 4 bytes each."""
     return array("I", numbers).tobytes()
 

@@ -27,7 +27,7 @@ def next_chunk(
     connection: Connection,
     event: EventSeq,
     now: Instant,
-    uid: Callable[[], bytes],
+    uids: Callable[[int], Sequence[bytes]],
     seqs: Sequence[int],
 ) -> FanOutStep:
     """Insert the next deliveries of a fan-out, with the first of these seqs; move or end it."""
@@ -42,13 +42,16 @@ def next_chunk(
     chunk = targets[fan_out.position : end]
     rows: list[Row] = []
     live: list[NewDelivery] = []
-    for seq, target in zip(seqs, dialect.read_targets(connection, chunk), strict=False):
+    trigger = Trigger(fan_out.trigger)
+    # There are seqs to spare where the last chunk is short.
+    numbered = zip(dialect.read_targets(connection, chunk), uids(len(chunk)), seqs, strict=False)
+    for target, uid, seq in numbered:
         delivery = NewDelivery(
             seq=DeliverySeq(seq),
-            uid=uid(),
+            uid=uid,
             subscription=target.number,
             event_seq=event,
-            trigger=Trigger(fan_out.trigger),
+            trigger=trigger,
         )
         rows.append(_row(delivery, fan_out.tenant, target, now))
         if not target.deleted:

@@ -48,7 +48,7 @@ class SqlLanes(LaneStore):
         self._groups = groups
         self._readers = readers
         self._now = now
-        self._uid = ids.uid
+        self._uids = ids.uids
         self._owner = owner
 
     @override
@@ -117,7 +117,7 @@ class SqlLanes(LaneStore):
     @override
     async def fan_out(self, event: EventSeq) -> FanOutStep:
         def script(connection: Connection, seqs: Sequence[int]) -> FanOutStep:
-            return next_chunk(connection, event, self._now(connection), self._uid, seqs)
+            return next_chunk(connection, event, self._now(connection), self._uids, seqs)
 
         return await self._groups.insert(FAN_OUT_CHUNK, script)
 
