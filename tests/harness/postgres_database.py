@@ -60,6 +60,7 @@ class Administrator:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self._url = url
         self._connection: asyncpg.Connection = self.run(asyncpg.connect(url))
 
     def execute(self, statements: str, *arguments: object) -> str:
@@ -74,6 +75,11 @@ class Administrator:
     def copy(self, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
         copying = self._connection.copy_records_to_table(table, records=rows, columns=columns)
         self.run(copying)
+
+    def reopen(self) -> None:
+        """Connect anew, to a server that was restarted."""
+        self._connection.terminate()
+        self._connection = self.run(asyncpg.connect(self._url))
 
     def close(self) -> None:
         self.run(self._connection.close())

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,16 +29,24 @@ _OPTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PostgresServer:
     """A server that runs: where to find it."""
 
     port: int
     directory: Path
+    command: Sequence[str | Path]
     process: "subprocess.Popen[bytes]"
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def restart(self) -> None:
+        """End it as `pg_ctl stop -m immediate` does, without a word to anybody, and start it."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(10)
+        (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
+        self.process = _started(self.directory, self.command)
 
 
 @contextlib.contextmanager
@@ -64,15 +73,16 @@ def running_server(version: int, **options: str) -> Iterator[PostgresServer]:
             directory,
             *given,
         ]
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(_as(owner, *command), cwd=directory, stderr=log)
+        whole = _as(owner, *command)
+        server = PostgresServer(
+            port=port, directory=directory, command=whole, process=_started(directory, whole)
+        )
         try:
-            _wait_until_it_serves(data, process)
-            yield PostgresServer(port=port, directory=directory, process=process)
+            yield server
         finally:
-            # SIGINT is a fast shutdown: open connections are ended.
-            process.send_signal(2)
-            process.wait(10)
+            # A fast shutdown: open connections are ended.
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(10)
     finally:
         shutil.rmtree(directory)
 
@@ -115,6 +125,18 @@ def _free_port() -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         yield probe.getsockname()[1]
+
+
+def _started(directory: Path, command: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
+    with (directory / "log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=directory, stderr=log)
+    try:
+        _wait_until_it_serves(directory / "data", process)
+    except BaseException:
+        process.kill()
+        process.wait(10)
+        raise
+    return process
 
 
 def _wait_until_it_serves(data: Path, process: "subprocess.Popen[bytes]") -> None:
