@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.harness.failing import Failing
-from tests.harness.postgres_fixtures import database, postgres_url
+from tests.harness.postgres_fixtures import database, owned_database, postgres_url
 from tests.harness.receiver import Receiver, open_receiver
 from tests.harness.served import Served, open_served
 
-__all__ = ["database", "postgres_url"]
+__all__ = ["database", "owned_database", "postgres_url"]
 
 
 @pytest.fixture

@@ -62,13 +62,13 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield Server(process.process.pid, channel)
 
 
-async def held(server: Server, receiver: Receiver, count: int) -> None:
+async def held(server: Server, receiver: Receiver, count: int, within: float = 5.0) -> None:
     """Let an event go to so many subscriptions of a receiver that does not answer yet."""
     receiver.gate = asyncio.Event()
     for number in range(count):
         await server.subscriptions.CreateSubscription(create(f"{receiver.url}/{number}"))
     await server.publisher.Publish(publish())
-    await receiver.got(SLOTS)
+    await receiver.got(SLOTS, within)
 
 
 def answer(receiver: Receiver) -> None:
