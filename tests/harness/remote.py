@@ -30,13 +30,17 @@ async def stopped(process: Process) -> Finished:
 
 
 class Line:
-    """A TCP proxy on loopback that can be cut, and mended."""
+    """A TCP proxy on loopback that can be cut and mended, and be slow.
+
+    What goes to the target arrives after `delay` seconds.
+    """
 
     def __init__(self, target: str) -> None:
         host, port = target.split(":")
         self._target = (host, int(port))
         self._open: set[asyncio.StreamWriter] = set()
         self.is_cut = False
+        self.delay = 0.0
         self.address = ""
         self.taken = bytearray()
         self.connections = 0
@@ -59,6 +63,8 @@ class Line:
             while data := await reader.read(65536):
                 if keep:
                     self.taken += data
+                elif self.delay:
+                    await asyncio.sleep(self.delay)
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()
