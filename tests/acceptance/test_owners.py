@@ -15,7 +15,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.postgres_database import PostgresDatabase
 from tests.harness.receiver import Receiver
 from tests.harness.requests import create, publish, subscribe
-from tests.harness.served import Served, open_served, refused
+from tests.harness.served import PARENT, Served, open_served, refused
 from tests.harness.waiting import until, until_async
 from webhooks.v1 import (
     delivery_pb2,
@@ -199,7 +199,7 @@ async def test_a_ping_without_a_live_engine_is_refused(cluster: Cluster, tmp_pat
         assert await workers(pair.other) == []
 
 
-async def test_tests_and_manual_retries_and_cancels_wake_the_owner(
+async def test_tests_and_manual_retries_wake_the_owner(
     cluster: Cluster, tmp_path: Path, receiver: Receiver
 ) -> None:
     async with open_pair(cluster, tmp_path) as pair:
@@ -224,6 +224,33 @@ async def test_tests_and_manual_retries_and_cancels_wake_the_owner(
             delivery_service_pb2.GetDeliveryRequest(name=name)
         )
         assert shown.delivery.state == State.STATE_SUCCEEDED
+
+
+async def test_a_cancellation_reaches_what_the_owner_has_in_memory(
+    cluster: Cluster, tmp_path: Path, receiver: Receiver
+) -> None:
+    """EB6: the owner has read the row by then, and would send it without asking again."""
+    async with open_pair(cluster, tmp_path) as pair:
+        receiver.gate = asyncio.Event()
+        config = subscription_pb2.SubscriptionConfig(max_in_flight=1)
+        made = await subscribe(pair.owner, receiver.url, config=config)
+        await pair.owner.publisher.Publish(publish(event_id="first"))
+        await receiver.got(1)
+        for event_id in ("second", "third"):
+            await pair.owner.publisher.Publish(publish(event_id=event_id))
+        ask = delivery_service_pb2.ListDeliveriesRequest(
+            parent=made.name, filter=f'event = "{PARENT}/events/second"'
+        )
+        (second,) = (await pair.other.deliveries.ListDeliveries(ask)).deliveries
+        cancel = delivery_service_pb2.CancelDeliveryRequest(name=second.name)
+        cancelled = (await pair.other.deliveries.CancelDelivery(cancel)).delivery
+        assert cancelled.state == State.STATE_CANCELLED
+        # Longer than an announcement takes, and shorter than the back-stop.
+        await asyncio.sleep(0.5)
+        receiver.gate.set()
+        await receiver.got(2)
+        assert receiver.ids == ["first", "third"]
+        assert await attempts(pair.other, second.name) == []
 
 
 async def test_a_new_subscription_is_pinged_and_tested_at_once(

@@ -51,7 +51,8 @@ class Announcing:
     def woken(self, subscription: SubscriptionNumber) -> None:
         """Tell of a lane with rows that are due earlier, or final, where it is another engine's."""
         entry = self._index.get(subscription)
-        if entry is not None and entry.partition not in self._lanes.epochs:
+        # One of which this index has yet to hear may be anybody's: who does not own it passes over.
+        if entry is None or entry.partition not in self._lanes.epochs:
             self._subscriptions.add(subscription)
             self._wanted.set()
 
