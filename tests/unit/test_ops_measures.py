@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.harness.scraping import Scrape, parsed
+from webhooks_server.domain import egress
+from webhooks_server.domain.bounds import MAX_OUTSTANDING_EVENTS
+from webhooks_server.domain.subscription import PARTITIONS
+from webhooks_server.engine import announcing, caches, gates, pinging, relays
+from webhooks_server.ops import page
 from webhooks_server.ops.catalogue import COUNTERS, DISTRIBUTIONS, LEVELS, PREFIX
 from webhooks_server.ops.exposition import Exposition
 from webhooks_server.ops.measures import OTHER_TENANTS, Measures
+from webhooks_server.relay import addresses, http
+from webhooks_server.rpc import server, streams
+from webhooks_server.services import pings
+from webhooks_server.storage.sql import backlog, lanes, readers, thread
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
@@ -107,6 +116,59 @@ def test_the_documentation_lists_the_catalogue() -> None:
     names = [f"{name}_total" for name in COUNTERS] + [*DISTRIBUTIONS, *LEVELS]
     assert sorted(ROW.findall(PAGE.read_text())) == sorted(names)
     assert PREFIX == "webhooks_"
+
+
+BOUND = re.compile(r"^\| ([^`|][^|]*) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+# Levels that have no bound: they tell of time, of yes and no, or of a share of what is bounded.
+NO_BOUND = {
+    "partitions_owned",
+    "breakers_open",
+    "oldest_due_seconds",
+    "control_age_seconds",
+    "store_writable",
+}
+
+
+def bounds() -> dict[str, tuple[str, str]]:
+    """What is bounded by the page: the bound, and the metric."""
+    text = PAGE.read_text().partition("### What is bounded")[2].partition("###")[0]
+    return {what: (bound, metric) for what, bound, metric in BOUND.findall(text) if what != "what"}
+
+
+def test_the_documentation_tells_the_bound_of_each_level() -> None:
+    named = {
+        name for _, metric in bounds().values() for name in re.findall("webhooks_([a-z_]+)", metric)
+    }
+    assert named == set(LEVELS) - NO_BOUND
+
+
+@pytest.mark.parametrize(
+    ("what", "numbers"),
+    [
+        ("calls that run", (server.MAX_STREAMS, server.MAX_CHECKS, server.MAX_STREAMS)),
+        ("publish streams", (streams.MAX_STREAMS, streams.MAX_STREAMS_OF_CONNECTION)),
+        ("what publish streams", (64, MAX_OUTSTANDING_EVENTS, 4)),
+        ("Publishes", (backlog.MAX_WAITING,)),
+        ("changes", (thread.MAX_WAITING,)),
+        ("reads", (readers.MAX_WAITING,)),
+        ("relays attached", (relays.MAX_ATTACHED,)),
+        ("gates", (gates.MOST_UNUSED,)),
+        ("subscriptions ready", (caches.MAX_SUBSCRIPTIONS,)),
+        ("fan-outs", (lanes.FAN_OUTS_AT_ONCE,)),
+        ("what other processes", (PARTITIONS, announcing.MOST_REPORTS)),
+        ("pings that somebody", (pings.MAX_PINGS,)),
+        ("pings that other", (pinging.MAX_HEARD,)),
+        ("connections", (page.MAX_CONNECTIONS,)),
+        ("targets", (http._KNOWN_TARGETS, egress._KNOWN_VERDICTS, 4096)),
+        ("caps", (addresses.MOST_UNUSED,)),
+    ],
+)
+def test_the_bounds_of_the_documentation_are_those_of_the_code(
+    what: str, numbers: tuple[int, ...]
+) -> None:
+    (found,) = [bound for name, (bound, _) in bounds().items() if name.startswith(what)]
+    told = [int(one.replace(",", "")) for one in re.findall(r"\d[\d,]*\d|\d", found)]
+    assert told == list(numbers)
 
 
 def test_a_server_without_a_page_loads_no_library_for_it() -> None:
