@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -63,3 +64,35 @@ async def test_the_url_is_a_secret(tmp_path: Path) -> None:
     )
     both = await run("migrate", "--data-dir", str(tmp_path), "--database-url", url)
     assert both.status == 2
+
+
+TABLES = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+
+
+@pytest.mark.parametrize("command", [("serve", "--listen", "127.0.0.1:0"), ("relay",)])
+async def test_whoever_cannot_use_the_database_says_so_in_one_line(
+    owned_database: PostgresDatabase, command: tuple[str, ...]
+) -> None:
+    """Missing rights, a newer schema, no such database: exit code 1, and nothing written."""
+    administrator, url = owned_database.administrator, urlsplit(owned_database.url)
+    role = administrator.value("SELECT 'stranger_' || current_database()")
+    administrator.execute(f"CREATE ROLE {role} LOGIN")
+    stranger = url._replace(netloc=f"{role}@{url.netloc.rpartition('@')[2]}").geturl()
+
+    async def refused(where: str) -> str:
+        finished = await run(*command, "--database-url", where)
+        assert (finished.status, finished.out, finished.err.count("\n")) == (1, "", 1), finished
+        return finished.err
+
+    try:
+        assert "the user lacks the right to do that" in await refused(stranger)
+        assert administrator.value(TABLES) == 0
+        await run("migrate", "--database-url", url.geturl())
+        administrator.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert "has schema 9999, which is newer" in await refused(url.geturl())
+        assert administrator.value("SELECT version_num FROM alembic_version") == "9999"
+        assert administrator.value("SELECT count(*) FROM engines") == 0
+        missing = url._replace(path="/missing").geturl()
+        assert "missing" in await refused(missing)
+    finally:
+        administrator.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
