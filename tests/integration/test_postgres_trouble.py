@@ -26,6 +26,9 @@ from tests.integration.test_full_disk import (
     nothing_lost,
 )
 from webhooks.v1 import event_service_pb2
+from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.lanes import FROM_THE_FIRST
+from webhooks_server.domain.times import Instant
 from webhooks_server.storage.sql.schema import events
 
 pytestmark = pytest.mark.long
@@ -164,3 +167,16 @@ async def test_a_process_that_froze_with_an_event_keeps_nobody_else_waiting(
     database.administrator.execute("ROLLBACK")
     answered = await on_postgres.publisher.Publish(publish(event_id="x"), timeout=5)
     assert not answered.duplicate
+
+
+async def test_a_lost_session_voids_from_where_on_lanes_are_read(
+    database: PostgresDatabase, on_postgres: Served
+) -> None:
+    """EA10: the next one may lead to a standby that was promoted, whose clock is another."""
+    low_water, lane = on_postgres.engine.ownership.lanes.low_water, SubscriptionNumber(7)
+    low_water.begin(lane)
+    low_water.learn(lane, Instant(5))
+    await asyncio.sleep(1)
+    assert low_water.begin(lane) == 5
+    assert database.kill("session") == 1
+    await until(lambda: low_water.begin(lane) == FROM_THE_FIRST)

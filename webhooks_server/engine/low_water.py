@@ -48,6 +48,11 @@ class LowWater:
         self._reading.discard(number)
         self._marks.pop(number, None)
 
+    def clear(self) -> None:
+        """Forget all: a new session may have led to another server, with another clock (EA10)."""
+        self._reading.clear()
+        self._marks.clear()
+
     def forget_all(self, is_meant: Callable[[SubscriptionNumber], bool]) -> None:
         """Forget all that are meant."""
         for number in [*filter(is_meant, {*self._marks, *self._reading})]:

@@ -102,6 +102,7 @@ class Tenure:
         self._lanes.gates.share(engines)
         self._relays.share(engines)
         if is_new:
+            self._lanes.low_water.clear()
             self._finding.ask(self._lanes.epochs)
         self._latest = beat
         self._beaten.set()
