@@ -200,7 +200,7 @@ async def test_serve_without_a_relay_sends_through_those_attached(
 
 
 async def test_a_relay_waits_for_its_server(tmp_path: Path) -> None:
-    process = await start("relay", "--server", "grpc://127.0.0.1:9")
+    process = await start("relay", "--log-format", "json", "--server", "grpc://127.0.0.1:9")
     line = json.loads(await line_with(process.stderr, "relay.not_attached"))
     assert "no server answers at 127.0.0.1:9" in line["reason"]
     finished = await stopped(process)
