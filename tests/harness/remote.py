@@ -13,7 +13,7 @@ from tests.harness.command_line import Finished, finish, line_with, send_signal,
 async def relaying(server: str, *arguments: str, within: float = 20.0) -> AsyncIterator[Process]:
     """Run a relay until the end of the block, where it is told to stop if it runs still."""
     where = ("--server", f"grpc://{server}", "--relay-name", "far-away")
-    process = await start("relay", *where, *arguments)
+    process = await start("relay", "--log-format", "json", *where, *arguments)
     try:
         await line_with(process.stderr, "relay.attached")
         yield process
