@@ -197,6 +197,8 @@ async def test_serve_without_a_relay_sends_through_those_attached(
             send_signal(server.process, signal.SIGTERM)
             line = json.loads(await line_with(relay.stderr, "relay.detached"))
             assert "shutting down" in line["reason"]
+            # A second signal, at the end of the block, would end it at once.
+            await asyncio.wait_for(server.process.wait(), 20)
 
 
 async def test_a_relay_waits_for_its_server(tmp_path: Path) -> None:
