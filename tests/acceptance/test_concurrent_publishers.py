@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.harness.command_line import serving
 from tests.harness.receiver import Receiver
 from tests.harness.signed import subscribe_at
@@ -38,6 +40,7 @@ async def see_all_succeeded(client: ServerClient) -> None:
     assert (report.attempts, report.unmatched_events) == (COUNT, 0)
 
 
+@pytest.mark.long
 async def test_nothing_of_64_publishers_is_lost_or_sent_twice(
     tmp_path: Path, receiver: Receiver
 ) -> None:

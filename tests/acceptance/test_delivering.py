@@ -6,6 +6,7 @@ import hmac
 import json
 from dataclasses import replace
 
+import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.harness.receiver import Receiver
@@ -376,6 +377,7 @@ async def test_a_pass_sends_what_is_due_and_says_what_it_did(
         assert (await engine.notify(None)).attempts == 0
 
 
+@pytest.mark.long
 async def test_a_fan_out_reaches_everybody_once(world: World, receiver: Receiver) -> None:
     for number in range(1200):
         await world.subscribe(f"{receiver.url}/{number}")

@@ -43,6 +43,7 @@ async def slowest(world: World, engine: RunningEngine, healthy: Receiver, count:
     return sorted(took)[int(0.99 * count) - 1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("world", ["sqlite"], indirect=True)
 async def test_a_dead_subscription_with_20_000_pending_is_not_felt(
     world: World, receiver: Receiver

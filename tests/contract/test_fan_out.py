@@ -97,6 +97,7 @@ async def test_beyond_1000_matches_a_fan_out_owes_them_all(crowd: Crowd) -> None
     assert list(await shelf.due(subscribers[1002])) == [last.deliveries[2]]
 
 
+@pytest.mark.long
 async def test_the_bound_holds_for_all_events_of_a_publish_together(shelf: Shelf) -> None:
     await many(shelf, 400)
     accepted = await shelf.publish("e1", "e2", "e3", "e4")

@@ -130,6 +130,7 @@ async def test_changes_are_ordered_by_version_and_name_the_deleted(shelf: Shelf)
     assert (later.entries, later.version, later.complete) == ((), changes.version, True)
 
 
+@pytest.mark.long
 async def test_changes_come_in_bounded_answers(shelf: Shelf) -> None:
     for number in range(501):
         await shelf.subscribe(f"sub-{number}")

@@ -8,6 +8,8 @@ import socket
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.harness.command_line import finish, line_with, run, send_signal, serving, start
 from webhooks_server.settings import Settings
 
@@ -60,6 +62,7 @@ async def test_migrate_makes_a_database_that_serve_takes(tmp_path: Path) -> None
     assert refused.err.count("\n") == 1
 
 
+@pytest.mark.long
 async def test_a_running_server_makes_the_backup(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with serving(data) as server:
@@ -71,6 +74,7 @@ async def test_a_running_server_makes_the_backup(tmp_path: Path) -> None:
             assert made.json["size_bytes"] == size_of(made.json["path"])
 
 
+@pytest.mark.long
 async def test_where_no_server_runs_the_command_makes_the_backup(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with serving(data) as server:
@@ -90,6 +94,7 @@ async def test_where_no_server_runs_the_command_makes_the_backup(tmp_path: Path)
     assert (audited.json["events"], audited.json["violations"]) == (1, [])
 
 
+@pytest.mark.long
 async def test_a_data_directory_given_as_an_option_outranks_a_server_in_a_variable(
     tmp_path: Path,
 ) -> None:
@@ -112,6 +117,7 @@ async def test_a_data_directory_given_as_an_option_outranks_a_server_in_a_variab
     assert "give one of them" in refused.err
 
 
+@pytest.mark.long
 async def test_audit_of_a_data_directory_whether_a_server_runs_on_it_or_not(tmp_path: Path) -> None:
     data = tmp_path / "data"
     where = ("audit", "--json", "--data-dir", str(data))
@@ -161,6 +167,7 @@ async def test_a_damaged_database_is_refused_and_left_as_it_is(tmp_path: Path) -
     assert (tmp_path / "webhooks.db").read_bytes() == b"not a database" * 100
 
 
+@pytest.mark.long
 async def test_an_audit_that_finds_something_ends_with_status_1(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with serving(data) as server:

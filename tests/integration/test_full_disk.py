@@ -21,6 +21,8 @@ from webhooks.v1.admin_service_pb2_grpc import AdminServiceStub
 from webhooks.v1.publisher_service_pb2_grpc import PublisherServiceStub
 from webhooks.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 
+pytestmark = pytest.mark.long
+
 # Of three slots, receivers that have not answered yet get two.
 SLOTS = 2
 SERVING = health_pb2.HealthCheckResponse.SERVING

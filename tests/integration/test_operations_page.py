@@ -155,6 +155,7 @@ async def test_what_hangs_is_seen_in_flight(watched: Watched, receiver: Receiver
     assert 0.05 <= found.value("oldest_due_seconds") < 5
 
 
+@pytest.mark.long
 async def test_the_series_do_not_grow_with_subscriptions(
     watched: Watched, receiver: Receiver
 ) -> None:
