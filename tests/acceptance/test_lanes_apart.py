@@ -69,6 +69,46 @@ async def test_a_dead_subscription_with_20_000_pending_is_not_felt(
         await until_async(only_the_dead_one_is_behind)
 
 
+async def burst(world: World, engine: RunningEngine, healthy: Receiver) -> float:
+    """The median of the seconds until 40 events have arrived that are published at once."""
+    took = []
+    for _ in range(7):
+        arrived = len(healthy.requests) + 40
+        started = time.monotonic()
+        await publish(world, engine, "healthy.a", 40)
+        await healthy.got(arrived)
+        took.append(time.monotonic() - started)
+    return sorted(took)[3]
+
+
+# So many subscriptions would be as many commits on a disk.
+@pytest.mark.long
+@pytest.mark.parametrize("world", ["memory"], indirect=True)
+async def test_an_event_for_1_200_subscriptions_is_not_felt(
+    world: World, receiver: Receiver
+) -> None:
+    """L6 and G13 in small: <= 1.5 times the baseline, or 50 ms more."""
+    async with open_receiver() as healthy, world.engine() as engine:
+        await world.subscribe(healthy.url, "healthy.*")
+        for number in range(1200):
+            await world.subscribe(f"{receiver.url}/{number}", "crowd.*")
+        await slowest(world, engine, healthy, 10)
+        baseline = await burst(world, engine, healthy)
+        # Their receivers are proven from then on, and may have all slots.
+        await publish(world, engine, "crowd.a")
+        await receiver.got(1200, within=20)
+        await world.settled()
+        receiver.wait = 0.2
+        await publish(world, engine, "crowd.a")
+        await receiver.got(1300)
+        beside = await burst(world, engine, healthy)
+        assert len(receiver.requests) < 2300
+        assert beside <= max(1.5 * baseline, baseline + 0.05)
+        await receiver.got(2400, within=20)
+        assert receiver.most_open <= 128
+        await world.settled()
+
+
 async def test_new_subscriptions_that_hang_leave_room_for_who_has_proven_himself(
     world: World, receiver: Receiver
 ) -> None:

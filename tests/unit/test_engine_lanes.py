@@ -190,9 +190,9 @@ class LanesAgainstStore(RuleBasedStateMachine):
             self.unoffered.append(delivery(seq, number, due_in))
 
     @precondition(lambda self: self.unoffered)
-    @rule(count=st.integers(1, 8))
-    def offer(self, count: int) -> None:
-        self.world.lanes.offer(self.unoffered[:count])
+    @rule(count=st.integers(1, 8), crowd=st.booleans())
+    def offer(self, count: int, *, crowd: bool = False) -> None:
+        self.world.lanes.offer(self.unoffered[:count], crowd=crowd)
         del self.unoffered[:count]
 
     @rule()
@@ -376,6 +376,9 @@ class LanesAgainstStore(RuleBasedStateMachine):
             standing = [lane for lane in lanes if gate in lane.gates]
             assert gate.in_flight == sum(lane.sent for lane in standing)
             assert gate.holders == len(standing)
+        rows = [row for lane in lanes for row in lane.out.values()]
+        crowd = getattr(self, "world", World()).lanes.gates.crowd
+        assert crowd.in_flight == sum(row.crowd for row in rows) <= crowd.most
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

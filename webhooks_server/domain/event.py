@@ -10,6 +10,9 @@ from webhooks_server.domain.ids import EventId, EventSeq, SubscriptionNumber, Te
 from webhooks_server.domain.times import Instant
 from webhooks_server.domain.values import value
 
+LARGEST_GROUP = 1000
+"""An event that goes to more subscriptions than this goes to a crowd, which waits for others."""
+
 
 class Event(NamedTuple):
     """An event as it was published. `payload` holds the exact bytes that are sent.

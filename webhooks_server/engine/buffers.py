@@ -14,7 +14,8 @@ class Buffers:
     flight at once, lanes whose receivers hang hold half of it then, so that there is always room
     for those that can send. Up to `shared` rows, few lanes may hold more, so that few reads are
     needed for them. Lanes that stand before gates may have to wait there with their rows: of each
-    class of them all together hold a quarter of `most` at the most.
+    class of them all together hold a quarter of `most` at the most. So do crowds, whatever else
+    they are, so that there is room for everybody else.
     """
 
     def __init__(self, most: int, shared: int, freed: Callable[[], None]) -> None:
@@ -24,6 +25,7 @@ class Buffers:
         self._freed = freed
         self._used = 0
         self._gated = dict.fromkeys(Standing, 0)
+        self._crowded = 0
 
     @property
     def spare(self) -> int:
@@ -32,7 +34,12 @@ class Buffers:
 
     def spare_of(self, standing: Standing) -> int:
         """Return how many more rows of gated lanes of a class may be read."""
-        return min(self.spare, max(2, self._most // 4) - self._gated[standing])
+        return min(self.spare, self._share - self._gated[standing])
+
+    @property
+    def spare_of_crowds(self) -> int:
+        """How many more rows of crowds may be read."""
+        return min(self.spare, self._share - self._crowded)
 
     def in_flight_of(self, entry: IndexEntry) -> int:
         """Return how many deliveries of a lane may be in flight: never more than all slots."""
@@ -42,6 +49,8 @@ class Buffers:
         """Return how many more rows a lane may hold, as one of so many lanes."""
         here = len(lane.buffer)
         own = 2 * max(1, lane.allowed) - here
+        if lane.crowd:
+            return max(0, min(own, self.spare_of_crowds))
         if lane.gates:
             return max(0, min(own, self.spare_of(lane.standing)))
         extra = min(self._shared // lanes - here, self._shared - self._used)
@@ -77,17 +86,24 @@ class Buffers:
 
     def leave_class(self, lane: Lane) -> None:
         """Take a lane's rows out of the count of its class, before that changes."""
-        if lane.gates:
-            self._gated[lane.standing] -= len(lane.buffer)
+        self._count_in_class(lane, -len(lane.buffer))
 
     def join_class(self, lane: Lane) -> None:
         """Count a lane's rows in the class that it is of now."""
-        if lane.gates:
-            self._gated[lane.standing] += len(lane.buffer)
+        self._count_in_class(lane, len(lane.buffer))
 
     def _count(self, lane: Lane, change: int) -> None:
         self._used += change
-        if lane.gates:
-            self._gated[lane.standing] += change
+        self._count_in_class(lane, change)
         if change < 0:
             self._freed()
+
+    def _count_in_class(self, lane: Lane, change: int) -> None:
+        if lane.crowd:
+            self._crowded += change
+        elif lane.gates:
+            self._gated[lane.standing] += change
+
+    @property
+    def _share(self) -> int:
+        return max(2, self._most // 4)

@@ -4,10 +4,10 @@ Decoded subscriptions and payloads.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from webhooks_server.domain.event import Event
+from webhooks_server.domain.event import LARGEST_GROUP, Event
 from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.outbound import Recipient
@@ -126,6 +126,14 @@ class Payloads:
             # Where they are small, a read for each few would cost more than what it reads.
             is_small = size <= SMALL_LOAD_BYTES
             step = min(2 * step, MOST_PER_LOAD) if is_small else EVENTS_PER_LOAD
+
+    def crowded(self, seqs: Iterable[EventSeq]) -> Collection[EventSeq]:
+        """Return those of these events that are here and go to very many subscriptions."""
+        return {
+            seq
+            for seq in seqs
+            if (event := self._known.get(seq)) and event.delivery_count > LARGEST_GROUP
+        }
 
     async def _load(self, seqs: Sequence[EventSeq]) -> dict[EventSeq, Event]:
         found = {event.seq: event for event in await self._store.load(seqs)}

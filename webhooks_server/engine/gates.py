@@ -53,7 +53,7 @@ class Gates:
         # Every bucket is as if it was empty when the tenure began: moving doubles no rate (EC7).
         self._begun = monotonic()
         self._begun_at: dict[int, float] = {}
-        self.failing, self.doubtful = Gate(), Gate()
+        self.failing, self.doubtful, self.crowd = Gate(), Gate(), Gate()
         self._named: dict[str | SubscriptionNumber, Gate] = {}
         self._sweep_at = MOST_UNUSED
         self.timers: Timers[Gate] = Timers()
@@ -63,6 +63,8 @@ class Gates:
         """Share so many slots from now on: hard caps, so that nobody has to give one back (EC9)."""
         self.failing.most = max(1, slots // 4)
         self.doubtful.most = max(1, 3 * slots // 4)
+        # Nobody is parked at it: crowds are counted by request, since lanes come and go in them.
+        self.crowd.most = max(1, slots // 2)
         for gate in (self.failing, self.doubtful):
             self._wake(gate)
 

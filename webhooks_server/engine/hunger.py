@@ -10,23 +10,29 @@ ROWS_PER_LANE = 8
 
 
 class Hunger:
-    """Rings of lanes: those without gates, and each class of the others, whose rows are bounded."""
+    """Rings of lanes: those without gates, and each class of the others, whose rows are bounded.
+
+    Crowds are a class of their own.
+    """
 
     def __init__(self, buffers: Buffers) -> None:
         """Take what tells how much there is room for."""
         self._buffers = buffers
         self._urgent: Ring[Lane] = Ring()
         self._free: Ring[Lane] = Ring()
+        self._crowds: Ring[Lane] = Ring()
         self._gated: dict[Standing, Ring[Lane]] = {standing: Ring() for standing in Standing}
 
     def __bool__(self) -> bool:
         """Tell whether a lane waits for room."""
-        return bool(self._free) or any(self._gated.values())
+        return bool(self._free or self._crowds) or any(self._gated.values())
 
     def add(self, lane: Lane) -> None:
         """Put a lane behind the others of its kind; an urgent one needs no room."""
         if lane.urgent:
             self._urgent.add(lane)
+        elif lane.crowd:
+            self._crowds.add(lane)
         elif lane.gates:
             self._gated[lane.standing].add(lane)
         else:
@@ -39,6 +45,8 @@ class Hunger:
         wanted = ROWS_PER_LANE * reading
         # In turns, so that no kind waits until another one has nothing more to read.
         kinds: list[Ring[Lane]] = [self._free] if wanted < self._buffers.spare else []
+        if self._crowds and wanted < self._buffers.spare_of_crowds:
+            kinds.append(self._crowds)
         for standing, ring in self._gated.items():
             if ring and wanted < self._buffers.spare_of(standing):
                 kinds.append(ring)
@@ -49,5 +57,5 @@ class Hunger:
 
     def clear(self) -> None:
         """Let no lane wait."""
-        for ring in (self._urgent, self._free, *self._gated.values()):
+        for ring in (self._urgent, self._free, self._crowds, *self._gated.values()):
             ring.clear()

@@ -17,13 +17,15 @@ _NUMBERS = count()
 class Row:
     """A pending delivery in memory, its spans turned into moments of the monotonic clock."""
 
-    __slots__ = ("created_at", "delivery", "due_at")
+    __slots__ = ("created_at", "crowd", "delivery", "due_at")
 
     def __init__(self, delivery: NewDelivery, now: float, asked_at: float) -> None:
         """Take a row as the store told it between `asked_at` and `now`.
 
         It is due at `due_at` or a little later, and was created at `created_at` or a little before.
+        Once it is taken, `crowd` says whether it was in the turn of a crowd.
         """
+        self.crowd = False
         self.delivery = delivery
         self.due_at = asked_at + delivery.due_in / 1_000_000
         self.created_at = now - delivery.age / 1_000_000
@@ -93,12 +95,14 @@ class Lane:
     By its `health` a lane may have `allowed` requests in flight, and it stands before `gates`, none
     of which it has to itself but that of its own rate. While it is `waiting` for one of them it has
     given up its rows, and is not read. The places of `stuck` rows are free, but they are not: what
-    came of their requests could not be recorded.
+    came of their requests could not be recorded. One of a `crowd` has nothing to send, as far as is
+    known, but what goes to very many.
     """
 
     __slots__ = (
         "allowed",
         "buffer",
+        "crowd",
         "dirty",
         "gates",
         "generation",
@@ -126,7 +130,7 @@ class Lane:
         self.allowed = max_in_flight
         self.gates: tuple[Gate, ...] = ()
         self.stuck = 0
-        self.waiting = False
+        self.waiting = self.crowd = False
         self.buffer: list[Row] = []
         self.out: dict[DeliverySeq, Row] = {}
         self.settled: set[DeliverySeq] | None = None

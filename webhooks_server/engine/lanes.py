@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from webhooks_server.domain.breaker import Sign
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Recorded
-from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.lanes import LaneHead
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
@@ -61,18 +61,18 @@ class Lanes:
         """How many more rows may be read; negative where more are here already."""
         return self._places.buffers.spare
 
-    def offer(self, deliveries: Sequence[NewDelivery]) -> None:
+    def offer(self, deliveries: Sequence[NewDelivery], *, crowd: bool = False) -> None:
         """Take freshly committed deliveries without reading them back, where their lanes have room.
 
-        A row that a refill may have read already is left to the store: it could have been sent and
-        recorded by now.
+        What goes to a `crowd` waits behind all others. A row that a refill may have read already
+        is left to the store: it could have been sent and recorded by now.
         """
         now = self._monotonic()
         for delivery in deliveries:
             entry = self._owned(delivery.subscription)
             if entry is None or not self._index.sends(entry.number):
                 continue
-            lane = self._places.open(entry)
+            lane = self._places.welcome(entry, crowd=crowd)
             if delivery.due_in > 0:
                 self._places.arm(lane.number, now + delivery.due_in / 1_000_000)
             elif delivery.seq <= self._highest_read or self.spare <= 0 or not self.room(lane):
@@ -81,10 +81,11 @@ class Lanes:
                 self._places.buffers.put(lane, Row(delivery, now, now))
             self._places.place(lane, new=1)
 
-    def take(self) -> Taken | None:
-        """Take the next delivery in turn; None where no lane can send."""
+    def take(self, *, crowd: bool = True) -> Taken | None:
+        """Take the next delivery in turn, of a crowd only if it may be; None where none is."""
         places = self._places
-        while (lane := places.ring.pop()) is not None:
+        crowd = crowd and places.gates.crowd.admits(0.0)
+        while (lane := places.ring.pop(crowd=crowd)) is not None:
             if not lane.ready or not self._index.sends(lane.number):
                 places.place(lane)
                 continue
@@ -92,8 +93,7 @@ class Lanes:
                 if lane.waiting:
                     places.place(lane)
                 continue
-            row = places.buffers.take(lane)
-            lane.out[row.delivery.seq] = row
+            row = places.take(lane)
             if lane.ready:
                 places.ring.add(lane)
             places.feed(lane)
@@ -139,8 +139,7 @@ class Lanes:
         sending it for ever. But it does not keep others from being sent.
         """
         taken.lane.stuck += 1
-        if taken.lane.gates:
-            self._places.gates.leave(taken.lane)
+        self._places.leave(*taken)
         self._places.place(taken.lane, new=1)
 
     def judge(self, number: SubscriptionNumber, sign: Sign) -> None:
@@ -228,7 +227,9 @@ class Lanes:
                 lanes.append(lane)
         return lanes
 
-    def refilled(self, reading: Reading, rows: Sequence[NewDelivery]) -> None:
+    def refilled(
+        self, reading: Reading, rows: Sequence[NewDelivery], crowds: Collection[EventSeq] = ()
+    ) -> None:
         """Take what a refill read: rows by due time, fewer than asked for where there are none."""
         lane = reading.lane
         if lane.generation != reading.generation:
@@ -247,9 +248,8 @@ class Lanes:
                 more = False
                 break
             fresh.append(Row(delivery, now, reading.asked_at))
-        lane.dirty = lane.dirty or more
-        lane.held = False
-        self._places.replace(lane, fresh)
+        lane.dirty, lane.held = lane.dirty or more, False
+        self._places.replace(lane, fresh, crowds)
         self._end_refill(lane)
 
     def refill_failed(self, lane: Lane) -> None:
@@ -295,5 +295,5 @@ class Lanes:
 
     def _end(self, taken: Taken) -> None:
         lane, row = taken
-        if lane.out.pop(row.delivery.seq, None) is not None and lane.gates:
-            self._places.gates.leave(lane)
+        if lane.out.pop(row.delivery.seq, None) is not None:
+            self._places.leave(lane, row)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
 from webhooks_server.engine.buffers import Buffers
@@ -11,7 +11,7 @@ from webhooks_server.engine.gates import NO_CAPS, Gates, HostCaps
 from webhooks_server.engine.hunger import Hunger
 from webhooks_server.engine.lane import Lane, Row
 from webhooks_server.engine.low_water import LowWater
-from webhooks_server.engine.ring import Ring
+from webhooks_server.engine.ring import Turns
 from webhooks_server.engine.standings import Standings
 from webhooks_server.engine.timers import Timers
 
@@ -74,7 +74,7 @@ class Places:
         self._events = events
         self._lanes: dict[SubscriptionNumber, Lane] = {}
         self.buffers = Buffers(bounds.rows, bounds.shared_rows, self._tell_hungry)
-        self.ring: Ring[Lane] = Ring()
+        self.ring: Turns[Lane] = Turns()
         self.hunger = Hunger(self.buffers)
         self.gates = Gates(bounds.slots, bounds.hosts, monotonic, self._give_way, events.timer)
         self.standings = Standings(monotonic)
@@ -97,8 +97,13 @@ class Places:
         """Return how many more rows a lane's buffer takes."""
         return self.buffers.room(lane, len(self._lanes))
 
-    def replace(self, lane: Lane, rows: Sequence[Row]) -> None:
-        """Hold what a refill read in the place of what was here when it began."""
+    def replace(self, lane: Lane, rows: Sequence[Row], crowded: Collection[EventSeq]) -> None:
+        """Hold what a refill read in the place of what was here when it began.
+
+        It shows whether a lane of which nothing else is known is one of a crowd.
+        """
+        if rows and (lane.crowd or not (lane.buffer or lane.dirty)):
+            self.mark(lane, crowd=all(row.delivery.event_seq in crowded for row in rows))
         self.buffers.replace(lane, rows, len(self._lanes))
 
     def sends(self, lane: Lane) -> bool:
@@ -119,6 +124,40 @@ class Places:
         lane.max_in_flight = self.buffers.in_flight_of(entry)
         self.equip(lane, entry)
         return lane
+
+    def welcome(self, entry: IndexEntry, *, crowd: bool) -> Lane:
+        """Open a lane for a new delivery, which goes to a crowd or not."""
+        is_new = entry.number not in self._lanes
+        lane = self.open(entry)
+        if lane.crowd or is_new:
+            self.mark(lane, crowd=crowd)
+        return lane
+
+    def mark(self, lane: Lane, *, crowd: bool) -> None:
+        """Take note of whether a lane has nothing but what goes to crowds."""
+        if lane.crowd is not crowd:
+            self.buffers.leave_class(lane)
+            lane.crowd = crowd
+            self.buffers.join_class(lane)
+
+    def take(self, lane: Lane) -> Row:
+        """Take the first row of a lane out, to be sent."""
+        row = self.buffers.take(lane)
+        lane.out[row.delivery.seq] = row
+        row.crowd = lane.crowd
+        if row.crowd:
+            self.gates.crowd.in_flight += 1
+        return row
+
+    def leave(self, lane: Lane, row: Row) -> None:
+        """Free the places that a row's request had."""
+        if lane.gates:
+            self.gates.leave(lane)
+        if row.crowd:
+            row.crowd = False
+            self.gates.crowd.in_flight -= 1
+            if self.ring.crowded:
+                self._events.ready(1)
 
     def begin(self, partitions: Collection[int]) -> None:
         """Begin to own partitions: nothing is proven, and no rate has anything left (EC7)."""

@@ -1,10 +1,10 @@
 """Reading due deliveries from the store into their lanes, many lanes at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from webhooks_server.domain.delivery import DeliveryState, NewDelivery, Reason
 from webhooks_server.domain.errors import Unavailable
-from webhooks_server.domain.ids import SubscriptionNumber
+from webhooks_server.domain.ids import EventSeq, SubscriptionNumber
 from webhooks_server.domain.lanes import LaneRead, Settlement
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
@@ -96,18 +96,21 @@ class Refill:
         for answer in await self._store.due(reads):
             answers[answer.subscription] = answer.rows
             self._lanes.low_water.learn(answer.subscription, answer.low_water)
-        await self._prefetch(lanes, answers)
+        crowded = await self._prefetch(lanes, answers)
         for reading in readings:
             rows = answers.get(reading.lane.number, ())
             if not await self._expire(reading.lane, rows):
-                self._lanes.refilled(reading, rows)
+                self._lanes.refilled(reading, rows, crowded)
 
     async def _prefetch(
         self,
         lanes: Sequence[Lane],
         answers: Mapping[SubscriptionNumber, Sequence[NewDelivery]],
-    ) -> None:
-        """Read what is needed to send what is due, where it is not in flight already."""
+    ) -> Collection[EventSeq]:
+        """Read what is needed to send what is due, where it is not in flight already.
+
+        Returns which events of these, as far as they are here, go to very many.
+        """
         due = [
             row
             for lane in lanes
@@ -115,7 +118,9 @@ class Refill:
             if row.due_in <= 0 and row.seq not in lane.out
         ]
         await self._subscriptions.fetch(dict.fromkeys(row.subscription for row in due))
-        await self._payloads.fetch(row.event_seq for row in due)
+        events = {row.event_seq for row in due}
+        await self._payloads.fetch(events)
+        return self._payloads.crowded(events)
 
     def _reading(self, lane: Lane, share: int) -> Reading:
         # What is known is read again, so that as many rows as wanted are new (EB1).

@@ -24,6 +24,7 @@ from webhooks_server.engine.lanes import Lanes, Taken
 from webhooks_server.engine.late import LateReports
 from webhooks_server.engine.learning import Learning
 from webhooks_server.engine.ownership import Ownership
+from webhooks_server.engine.pace import Pace
 from webhooks_server.engine.passes import Passes
 from webhooks_server.engine.pinging import Pinging, PingsAnywhere
 from webhooks_server.engine.places import LaneEvents, bounds_for
@@ -71,6 +72,7 @@ class RunningEngine:
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
         self._lanes = Lanes(index, clock.monotonic, events, bounds_for(config.slots, config.hosts))
+        self._pace = Pace(self._lanes, self._senders.wake)
         self.ownership = Ownership(
             config=config,
             stores=stores,
@@ -169,7 +171,7 @@ class RunningEngine:
         if self._stopping.begun:
             return
         for one in accepted:
-            if one.deliveries:
+            if one.deliveries or one.fan_out:
                 self._payloads.put(one.event)
             if one.fan_out:
                 self._upkeep.fan_outs.set()
@@ -266,7 +268,7 @@ class RunningEngine:
         if not self._is_fit or is_full or not self._egress.admits():
             self._held_back = True
             return None
-        return self._lanes.take()
+        return self._pace.take()
 
     def _go_on(self) -> None:
         if self._held_back:

@@ -19,6 +19,8 @@ from webhooks_server.engine.signals import Signal
 from webhooks_server.ports import Clock, Stores, Telemetry
 
 PAUSE_AFTER_FAULT = 0.25
+OFFERED_AT_ONCE = 100
+"""Of the deliveries of a fan-out, in one turn of the event loop."""
 
 
 class Beats(NamedTuple):
@@ -198,10 +200,15 @@ class Upkeep:
         try:
             done = False
             while not done:
+                asked = self._clock.monotonic()
                 step = await self._stores.lanes.fan_out(event)
                 self._ownership.announcing.published(step.deliveries)
-                self._lanes.offer(step.deliveries)
+                for at in range(0, len(step.deliveries), OFFERED_AT_ONCE):
+                    self._lanes.offer(step.deliveries[at : at + OFFERED_AT_ONCE], crowd=True)
+                    await self._clock.sleep(0)
                 done = step.done
+                # Others want to write too, and to be served.
+                await self._clock.sleep(self._clock.monotonic() - asked)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the edge around one fan-out

@@ -3,14 +3,14 @@
 from array import array
 from collections.abc import Sequence
 
-from webhooks_server.domain.event import Event, Publish, content_hash
+from webhooks_server.domain.event import LARGEST_GROUP, Event, Publish, content_hash
 from webhooks_server.domain.ids import EventId, SubscriptionId, SubscriptionNumber
 from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import IndexEntry
 from webhooks_server.domain.values import value
 from webhooks_server.storage.refusals import event_id_reused, no_subscription
 
-FIRST_CHUNK = 1000
+FIRST_CHUNK = LARGEST_GROUP
 """How many deliveries an append inserts itself, over all its events (EC3).
 
 An event that matches more than what is left of it is owed all of them: who publishes does not wait
