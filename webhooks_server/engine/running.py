@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from webhooks_server.domain.delivery import Attempt, Recorded, Trigger
+from webhooks_server.domain.delivery import Attempt
 from webhooks_server.domain.errors import (
-    AddressIsBusy,
     RelayIsPaused,
     ShuttingDown,
     StoreUnavailable,
@@ -17,6 +16,7 @@ from webhooks_server.domain.match_index import MatchIndex
 from webhooks_server.domain.subscription import Subscription
 from webhooks_server.engine.caches import Caches, Payloads, Subscriptions
 from webhooks_server.engine.config import EngineConfig
+from webhooks_server.engine.delivering import Delivering
 from webhooks_server.engine.egress import Egress
 from webhooks_server.engine.failing import FailingLanes
 from webhooks_server.engine.figures import Parts, watch_engine
@@ -32,7 +32,7 @@ from webhooks_server.engine.recording import Recorder
 from webhooks_server.engine.refill import Refill
 from webhooks_server.engine.relays import Relays
 from webhooks_server.engine.senders import Senders
-from webhooks_server.engine.sending import PAUSE_OF_BUSY, Sending
+from webhooks_server.engine.sending import Sending
 from webhooks_server.engine.signals import Signal
 from webhooks_server.engine.stopping import Stopping
 from webhooks_server.engine.store_watch import StoreWatch
@@ -68,7 +68,12 @@ class RunningEngine:
             telemetry,
         )
         self._egress = Egress(clock, telemetry, self._go_on)
-        self._senders = Senders(self.relays.slots, self._take, self._deliver, tasks)
+        self._senders = Senders(
+            self.relays.slots,
+            self._take,
+            lambda taken: self._delivering.deliver(taken),  # noqa: PLW0108 - made later
+            tasks,
+        )
         hungry, timers = Signal(clock), Signal(clock)
         events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
         self._lanes = Lanes(index, clock.monotonic, events, bounds_for(config.slots, config.hosts))
@@ -148,6 +153,15 @@ class RunningEngine:
         )
         self._learning = Learning(
             self._egress, self._lanes, self._recorder, self._upkeep.disabling.disable
+        )
+        self._delivering = Delivering(
+            sending=self._sending,
+            lanes=self._lanes,
+            recorder=self._recorder,
+            learning=self._learning,
+            disabling=self._upkeep.disabling,
+            passes=self._passes,
+            recorded=self._go_on,
         )
         pinging = Pinging(
             sending=self._sending,
@@ -274,32 +288,3 @@ class RunningEngine:
         if self._held_back:
             self._held_back = False
             self._senders.wake(self.relays.slots)
-
-    async def _deliver(self, taken: Taken) -> None:
-        lane, row = taken
-        epoch = self._lanes.epochs.get(lane.partition, 0)
-        try:
-            proven = lane.health.proven
-            sent = await self._sending.attempt(row, lane.partition, epoch, proven=proven)
-        except AddressIsBusy:
-            self._lanes.put_back(taken, PAUSE_OF_BUSY)
-            return
-        if sent is None:
-            self._lanes.put_back(taken)
-            return
-        self._learning.learn(lane.number, sent)
-        self._recorder.submit(
-            sent.record,
-            lambda answer: self._recorded(taken, answer),
-            lambda: self._lanes.refused(taken),
-            counted=not sent.is_on_record,
-        )
-        # The ping of a new subscription changes nothing (api.md 1.4).
-        if sent.disable is not None and row.delivery.trigger is not Trigger.PING:
-            self._upkeep.disabling.disable(lane.number, sent.disable)
-
-    def _recorded(self, taken: Taken, recorded: Recorded) -> None:
-        self._lanes.recorded(taken, recorded)
-        self._upkeep.disabling.bear(taken.lane.number, recorded.failures)
-        self._passes.count(taken, recorded)
-        self._go_on()
