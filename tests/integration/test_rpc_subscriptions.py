@@ -89,6 +89,17 @@ async def test_every_field_is_kept(served: Served) -> None:
     assert "canary" not in str(made)
 
 
+async def test_a_host_in_another_alphabet_is_kept_as_what_is_asked_for(shared: Served) -> None:
+    made = await shared.subscriptions.CreateSubscription(create("https://bücher.example/a?b=c"))
+    created = made.subscription
+    assert created.config.url == "https://xn--bcher-kva.example/a?b=c"
+    change = pb.Subscription(name=created.name, config=Config(url="https://straße.example/"))
+    answer = await shared.subscriptions.UpdateSubscription(
+        service_pb.UpdateSubscriptionRequest(subscription=change)
+    )
+    assert answer.subscription.config.url == "https://xn--strae-oqa.example/"
+
+
 async def test_an_id_is_made_where_there_is_none(shared: Served) -> None:
     made = await subscribe(shared, f"{URL}/made")
     assert len(made.name.removeprefix(f"{PARENT}/subscriptions/sub_")) == 32

@@ -16,6 +16,7 @@ from webhooks_server.domain.subscription import (
     Subscription,
     SubscriptionConfig,
 )
+from webhooks_server.domain.target_url import canonical_url
 from webhooks_server.domain.times import Instant, Micros
 
 SECRET_PATH = "config.secret"  # noqa: S105
@@ -77,7 +78,7 @@ def new_subscription(
         events=draft.events,
         active=draft.active,
         config=SubscriptionConfig(
-            url=draft.url,
+            url=canonical_url(draft.url),
             secret=secret,
             content_type=draft.content_type,
             signature_schemes=draft.signature_schemes or default_schemes(secret),
@@ -144,7 +145,7 @@ def _merged_config(
     schemes = draft.signature_schemes or default_schemes(current.secret)
     return replace(
         current,
-        url=pick("config.url", draft.url, current.url),
+        url=pick("config.url", canonical_url(draft.url), current.url),
         content_type=pick("config.content_type", draft.content_type, current.content_type),
         signature_schemes=pick("config.signature_schemes", schemes, current.signature_schemes),
         headers=pick("config.headers", draft.headers, current.headers),

@@ -208,7 +208,7 @@ class Subscriptions:
             secret=draft.secret or new_signing_secret(),
             now=self._clock.wall(),
         )
-        check_url(draft.url, self._egress, violations)
+        check_url(subscription.config.url, self._egress, violations)
         check_subscription(subscription, violations)
         violations.raise_any()
         return subscription
