@@ -3,18 +3,17 @@
 import asyncio
 import hashlib
 import hmac
-import json
 from dataclasses import replace
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.harness.receiver import Receiver
-from tests.harness.waiting import until, until_async
+from tests.harness.waiting import until
 from tests.harness.world import World
 from webhooks_server.domain.delivery import Delivery, DeliveryState, Outcome, Trigger
 from webhooks_server.domain.event import Event, Publish
-from webhooks_server.domain.ids import DEFAULT_TENANT, EventSeq
+from webhooks_server.domain.ids import DEFAULT_TENANT
 from webhooks_server.domain.paging import Page, PageRequest
 from webhooks_server.domain.secrets import Secret, new_signing_secret
 from webhooks_server.domain.subscription import DisableReason, RetryPolicy, State
@@ -189,101 +188,6 @@ async def test_a_stop_under_load_repeats_nothing_and_loses_nothing(
     assert len(receiver.requests) == len(set(receiver.ids)) == 400
 
 
-async def test_paused_and_inactive_hold_and_flow_again(world: World, receiver: Receiver) -> None:
-    subscription = await world.subscribe(receiver.url)
-    async with world.engine() as engine:
-        await world.change(subscription, paused=True)
-        engine.changed()
-        await world.publish(engine)
-        await asyncio.sleep(0.2)
-        assert receiver.requests == []
-        assert await world.pending() == 1
-        await world.change(subscription, paused=False)
-        engine.changed()
-        await receiver.got(1)
-        await world.settled()
-
-
-async def test_a_paused_relay_holds_everything(world: World, receiver: Receiver) -> None:
-    await world.subscribe(receiver.url)
-    async with world.engine() as engine:
-        await world.stores.control.pause_relay("", "deploy")
-        engine.changed()
-        await asyncio.sleep(0.05)
-        await world.publish(engine)
-        await asyncio.sleep(0.2)
-        assert receiver.requests == []
-        assert (await engine.notify(None)).attempts == 0
-        await world.stores.control.resume_relay("")
-        engine.changed()
-        await receiver.got(1)
-        await world.settled()
-
-
-async def test_deleting_cancels_what_is_pending(world: World, receiver: Receiver) -> None:
-    receiver.status = 500
-    subscription = await world.subscribe(receiver.url)
-    async with world.engine() as engine:
-        for accepted in await world.append("a", [b"1"] * 25):
-            engine.accepted([accepted])
-        await receiver.got(25)
-        await world.stores.subscriptions.delete(DEFAULT_TENANT, subscription.id)
-        engine.changed()
-        await world.settled()
-    counts = await world.stores.deliveries.counts(None)
-    assert counts.cancelled == 25
-    assert len(receiver.requests) == 25
-
-
-async def test_nothing_new_is_sent_after_a_delete(world: World, receiver: Receiver) -> None:
-    receiver.wait = 0.01
-    subscription = await world.subscribe(receiver.url, max_in_flight=2)
-    async with world.engine() as engine:
-        for accepted in await world.append("a", [b"1"] * 200):
-            engine.accepted([accepted])
-        await receiver.got(10)
-        await world.stores.subscriptions.delete(DEFAULT_TENANT, subscription.id)
-        engine.changed()
-        await asyncio.sleep(0.1)
-        seen = len(receiver.requests)
-        await world.settled()
-        assert len(receiver.requests) == seen
-
-
-async def test_nothing_is_sent_after_a_delete_that_the_engine_has_not_heard_of(
-    world: World, receiver: Receiver
-) -> None:
-    """There is no secret any more to sign it with."""
-    subscription = await world.subscribe(receiver.url)
-    async with world.engine(beat_interval=60, backstop_interval=60) as engine:
-        # The first beat is over then.
-        await asyncio.sleep(0.1)
-        accepted = await world.publish(None)
-        await world.stores.subscriptions.delete(DEFAULT_TENANT, subscription.id)
-        engine.accepted([accepted])
-        await asyncio.sleep(0.1)
-        assert await world.pending() == 1
-        engine.changed()
-        await world.settled()
-    assert receiver.requests == []
-    assert (await world.stores.deliveries.counts(None)).cancelled == 1
-
-
-async def test_max_age_expires_also_what_is_held(world: World, receiver: Receiver) -> None:
-    receiver.status = 500
-    policy = RetryPolicy(max_age=Micros(1_000_000))
-    await world.subscribe(receiver.url, policy=policy)
-    held = await world.subscribe(receiver.url + "2", policy=policy)
-    async with world.engine() as engine:
-        await world.change(held, paused=True)
-        engine.changed()
-        await world.publish(engine)
-        await world.settled(8)
-    counts = await world.stores.deliveries.counts(None)
-    assert counts.expired == 2
-    assert len(receiver.requests) == 1
-
-
 async def test_a_rotation_signs_with_both_and_updates_take_effect(
     world: World, receiver: Receiver
 ) -> None:
@@ -388,79 +292,3 @@ async def test_a_fan_out_reaches_everybody_once(world: World, receiver: Receiver
         await world.settled(20)
     assert len({request.path for request in receiver.requests}) == 1200
     assert len(receiver.requests) == 1200
-
-
-async def test_a_poison_delivery_is_quarantined(world: World, receiver: Receiver) -> None:
-    """Its URL is one that the front door refuses: nothing can be sent there, ever."""
-    poison = await world.subscribe("http://127.0.0.1:9/\u00e9")
-    await world.subscribe(receiver.url)
-    async with world.engine() as engine:
-        accepted = await world.publish(engine)
-        (uid,) = [one.uid for one in accepted.deliveries if one.subscription == poison.number]
-
-        async def read() -> Delivery:
-            return await world.stores.deliveries.get(DEFAULT_TENANT, poison.id, uid, full=False)
-
-        for count in (1, 2, 3):
-
-            async def attempted(count: int = count) -> bool:
-                return (await read()).attempt_count == count
-
-            await until_async(attempted)
-            if count < 3:
-                assert (await read()).state is DeliveryState.PENDING
-                # By hand, since the next one would come seconds later.
-                await world.stores.deliveries.retry(DEFAULT_TENANT, poison.id, uid)
-                engine.wake(poison.number)
-        await receiver.got(1)
-        await world.settled()
-    found = await read()
-    assert (found.state, found.state_reason) == (DeliveryState.FAILED, "quarantined")
-    assert found.last_attempt is not None
-    assert found.last_attempt.outcome is Outcome.INTERNAL
-
-
-async def test_a_delivery_whose_event_is_gone_blocks_nobody(
-    world: World, receiver: Receiver
-) -> None:
-    await world.subscribe(receiver.url, "a")
-    async with world.engine() as engine:
-        accepted = await world.append("a", [b"1", b"2", b"3"])
-        bad = replace(accepted[1].deliveries[0], event_seq=EventSeq(999_999))
-        engine.accepted([accepted[0], replace(accepted[1], deliveries=(bad,)), accepted[2]])
-        await receiver.got(2)
-        body = {json.loads(request.body) for request in receiver.requests}
-        assert body == {1, 3}
-        await until(lambda: bool(world.telemetry.faults))
-        assert [name for name, _ in world.telemetry.faults] == ["delivery.broken"]
-        world.telemetry.faults.clear()
-
-
-async def test_a_resume_that_somebody_else_read_first_still_flows(
-    world: World, receiver: Receiver
-) -> None:
-    subscription = await world.subscribe(receiver.url)
-    async with world.engine(backstop_interval=60.0) as engine:
-        await world.change(subscription, paused=True)
-        engine.changed()
-        await asyncio.sleep(0.05)
-        await world.publish(engine)
-        await world.change(subscription, paused=False)
-        world.index.apply(await world.stores.subscriptions.changes(world.index.version))
-        await receiver.got(1)
-        await world.settled()
-
-
-async def test_a_resumed_relay_that_somebody_else_read_first_still_flows(
-    world: World, receiver: Receiver
-) -> None:
-    await world.subscribe(receiver.url)
-    async with world.engine(backstop_interval=60.0) as engine:
-        await world.stores.control.pause_relay("", "deploy")
-        engine.changed()
-        await asyncio.sleep(0.05)
-        await world.publish(engine)
-        await world.stores.control.resume_relay("")
-        world.index.apply(await world.stores.subscriptions.changes(world.index.version))
-        await receiver.got(1)
-        await world.settled()
