@@ -161,7 +161,7 @@ async def test_what_is_committed_out_of_order_is_found(
     monkeypatch.setattr(discovery, "FIRST_NUMBERS", 0)
     slow = """
     CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN IF NEW.event_type = 'slow' THEN PERFORM pg_sleep(2); END IF; RETURN NULL; END $$;
+    BEGIN IF NEW.event_type = 'slow' THEN PERFORM pg_sleep(4); END IF; RETURN NULL; END $$;
     CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION slow();
     """
@@ -182,7 +182,7 @@ async def test_what_is_committed_out_of_order_is_found(
             await receiver.got(5, 1.0)
             assert not waiting.done()
             await waiting
-            await receiver.got(6, 3.0)
+            await receiver.got(6, 5.0)
             await owner.settled()
         await owner.audited()
 

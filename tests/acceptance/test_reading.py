@@ -62,6 +62,8 @@ async def test_a_pass_asks_again_only_for_what_it_covers(world: World, receiver:
     async with world.engine(backstop_interval=60.0) as engine:
         await until(lambda: sum(len(partitions) for partitions in lanes.asked("find")) == 256)
         await world.publish(None)
+        # An engine knows when a row was due but for the time that reading it took.
+        await asyncio.sleep(0.2)
         lanes.calls.clear()
         result = await engine.notify(None)
     assert result.succeeded == 1

@@ -47,12 +47,16 @@ class Pass:
             self._attempts += 1
             self._states[recorded.state] = self._states.get(recorded.state, 0) + 1
 
-    def covers(self, head: LaneHead, index: MatchIndex) -> bool:
-        """Tell whether a lane may send, and its first row was due when the pass began."""
+    def covers(self, head: LaneHead, index: MatchIndex, asked: float) -> bool:
+        """Tell whether a lane may send, and its first row was due when the pass began.
+
+        `asked` is the moment before the lane was read: by one after it, a row that came due just
+        before the pass would seem to come due within it, by as long as the answer took.
+        """
         entry = index.get(head.subscription)
         if entry is None or not index.sends(head.subscription):
             return False
-        since = round((self._clock.monotonic() - self._begun) * 1_000_000)
+        since = round((asked - self._begun) * 1_000_000)
         return self.tenant in (None, entry.tenant) and head.due_in + since <= 0
 
     def is_still(self, head: LaneHead) -> bool:
@@ -162,8 +166,9 @@ class Passes:
                 self._tell(one, len(heads))
 
     async def _find(self, one: Pass, partitions: Sequence[int]) -> list[LaneHead]:
+        asked = self._clock.monotonic()
         found = await self._store.find(partitions)
-        covered = [head for head in found if one.covers(head, self._index)]
+        covered = [head for head in found if one.covers(head, self._index, asked)]
         # What a lane's breaker or rate holds back may take hours: the pass ends without it (EC11).
         return [head for head in covered if not self._waits(one, head)]
 
