@@ -207,6 +207,7 @@ async def test_the_database_itself_refuses_a_second_row_for_the_same(
     other.close()
 
 
+@pytest.mark.long
 async def test_the_log_stays_small_under_readers_that_overlap(
     sqlite: Shelf, database: Path
 ) -> None:
@@ -228,6 +229,7 @@ async def test_the_log_stays_small_under_readers_that_overlap(
     assert largest < 24 * MIB
 
 
+@pytest.mark.long
 async def test_nor_do_transactions_outside_of_groups_fill_it(sqlite: Shelf, database: Path) -> None:
     stop = asyncio.Event()
     readers, _ = readers_of(sqlite)

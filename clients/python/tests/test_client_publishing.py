@@ -137,6 +137,7 @@ async def test_the_stubs_answer(client: Client) -> None:
     assert await client.server_version()
 
 
+@pytest.mark.long
 async def test_patience_outlasts_a_restart_of_the_server(tmp_path: Path) -> None:
     event = Event(event_type="a.b", data={"n": 1})
     with run_server(tmp_path) as address:
