@@ -26,7 +26,7 @@ from webhooks.v1 import (
 )
 from webhooks_server.domain.ids import SubscriptionNumber
 from webhooks_server.domain.lanes import LaneFailing
-from webhooks_server.engine import relays, tenure
+from webhooks_server.engine import tenure
 from webhooks_server.engine.announcing import Announcing
 
 pytestmark = pytest.mark.long
@@ -78,9 +78,20 @@ async def leased(served: Served) -> relay_service_pb2.LeasedDelivery:
     return delivery
 
 
+async def published_and_leased(
+    cluster: Cluster, pair: Pair, config: subscription_pb2.SubscriptionConfig
+) -> relay_service_pb2.LeasedDelivery:
+    """Publish one event at the owner of everything, and lease its delivery there."""
+    await subscribe(pair.owner, config=config)
+    waiting = asyncio.ensure_future(leased(pair.owner))
+    await cluster.shared(256)
+    await pair.owner.publisher.Publish(publish())
+    return await waiting
+
+
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> subscription_pb2.SubscriptionConfig:
     """Let leases of a subscription with this configuration end after little more than a second."""
-    monkeypatch.setattr(relays, "AFTER_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("webhooks_server.engine.attached.AFTER_TIMEOUT_SECONDS", 0.1)
     config = subscription_pb2.SubscriptionConfig()
     config.timeout.FromSeconds(1)
     return config
@@ -131,11 +142,7 @@ async def test_a_report_whose_word_is_lost_settles_the_delivery_all_the_same(
     monkeypatch.setattr(Announcing, "reported", lambda *_: None)
     config = short_lease(monkeypatch)
     async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
-        await subscribe(pair.owner, config=config)
-        waiting = asyncio.ensure_future(leased(pair.owner))
-        await cluster.shared(256)
-        await pair.owner.publisher.Publish(publish())
-        delivery = await waiting
+        delivery = await published_and_leased(cluster, pair, config)
         assert (await report(pair.other, delivery)).state == State.STATE_SUCCEEDED
         # The end of its lease changes nothing.
         await until(lambda: pair.owner.engine.ownership.lanes.in_flight == 0)
@@ -148,11 +155,7 @@ async def test_a_report_after_the_end_of_its_lease_is_late(
 ) -> None:
     config = short_lease(monkeypatch)
     async with open_pair(cluster, tmp_path, owner_sends=False) as pair:
-        await subscribe(pair.owner, config=config)
-        waiting = asyncio.ensure_future(leased(pair.owner))
-        await cluster.shared(256)
-        await pair.owner.publisher.Publish(publish())
-        delivery = await waiting
+        delivery = await published_and_leased(cluster, pair, config)
 
         async def abandoned() -> bool:
             return len(await attempts(pair.other, delivery.delivery)) == 1

@@ -192,7 +192,7 @@ async def test_a_lease_runs_out_unless_it_is_extended(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhooks_server.engine.relays.LEASE_SECONDS", 0.6)
-    monkeypatch.setattr("webhooks_server.engine.relays.AFTER_TIMEOUT_SECONDS", -60.0)
+    monkeypatch.setattr("webhooks_server.engine.attached.AFTER_TIMEOUT_SECONDS", -60.0)
     await subscribe(served)
     async with attached(served, slots=1) as relay:
         await served.publisher.Publish(publish())

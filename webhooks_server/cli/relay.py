@@ -50,18 +50,22 @@ def relay(
     is_away = _is_away(chosen, once=once)
     if once:
         return _relay_once(chosen, deadline, is_away=is_away, as_json=as_json)
-    if chosen.workers > 1:
+    return _relay(chosen, is_away=is_away)
+
+
+def _relay(settings: RelaySettings, *, is_away: bool) -> int:
+    if settings.workers > 1:
         if is_away:
             raise Misuse("--workers is for a relay on a database; start one --server after another")
         from webhooks_server.app.workers import run_workers
 
-        return run_workers("relay", chosen)
+        return run_workers("relay", settings)
     # What is imported stays; the collector would look it all over again and again meanwhile.
     gc.disable()
     from webhooks_server.app.relaying import run_relay, run_relay_away
 
     gc.enable()
-    return run_relay_away(chosen) if is_away else run_relay(chosen)
+    return run_relay_away(settings) if is_away else run_relay(settings)
 
 
 def _relay_once(settings: RelaySettings, deadline: str, *, is_away: bool, as_json: bool) -> int:

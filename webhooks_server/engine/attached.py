@@ -10,8 +10,11 @@ from webhooks_server.domain.errors import NotSent
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.partitions import Reported
-from webhooks_server.domain.times import Instant, Micros
+from webhooks_server.domain.times import Instant, Micros, after, seconds
+from webhooks_server.ports import Clock
 
+AFTER_TIMEOUT_SECONDS = 10.0
+"""A lease outlives its request's time-out by this much: so long a report may take."""
 ABANDONED = "abandoned: the relay that had the request did not tell what came of it"
 
 
@@ -59,6 +62,12 @@ class Held:
         """Tell the sender that nobody knows."""
         result = self._result(Outcome.ABANDONED, relay, now)
         self.settle(replace(result, error_message=ABANDONED))
+
+    def prolong(self, span: float, clock: Clock) -> None:
+        """Let the lease run for so many seconds from now, or longer where its request may."""
+        left = max(span, seconds(self.request.timeout) + AFTER_TIMEOUT_SECONDS)
+        self.deadline = clock.monotonic() + left
+        self.expire_time = after(clock.wall(), round(left * 1_000_000))
 
     def settle_elsewhere(self, report: Reported, relay: str, now: float) -> None:
         """Tell the sender what came of it, and that this is on record."""

@@ -17,7 +17,6 @@ from webhooks_server.domain.lanes import EngineStatus
 from webhooks_server.domain.leases import Lease
 from webhooks_server.domain.outbound import OutboundRequest, SendResult
 from webhooks_server.domain.partitions import Reported
-from webhooks_server.domain.times import after, seconds
 from webhooks_server.engine.attached import AttachedRelay, Held
 from webhooks_server.engine.config import EngineConfig
 from webhooks_server.ports import Clock, Relay, Telemetry
@@ -25,8 +24,6 @@ from webhooks_server.ports import Clock, Relay, Telemetry
 MAX_ATTACHED = 100
 LEASE_SECONDS = 45.0
 LONGEST_LEASE_SECONDS = 120.0
-AFTER_TIMEOUT_SECONDS = 10.0
-"""A lease outlives its request's time-out by this much: so long a report may take."""
 TICK_SECONDS = 0.25
 RECORD_SECONDS = 20.0
 
@@ -134,7 +131,7 @@ class Relays:
             raise NotSent
         token = request.lease.token
         held = Held(request.lease, request, self._clock.monotonic(), self._clock.wall())
-        self._prolong(held, LEASE_SECONDS)
+        held.prolong(LEASE_SECONDS, self._clock)
         self._held[token] = (relay, held)
         relay.give(held)
         try:
@@ -230,7 +227,7 @@ class Relays:
             if found is None:
                 lost.append(token)
             else:
-                self._prolong(found[1], span)
+                found[1].prolong(span, self._clock)
         return lost
 
     def release(self, tokens: Iterable[bytes]) -> None:
@@ -288,12 +285,6 @@ class Relays:
                 if held.deadline <= now and not held.future.done():
                     held.abandon(relay.name, now)
                     self._telemetry.fact("lease.expired", relay=relay.name)
-
-    def _prolong(self, held: Held, span: float) -> None:
-        least = seconds(held.request.timeout) + AFTER_TIMEOUT_SECONDS
-        left = max(span, least)
-        held.deadline = self._clock.monotonic() + left
-        held.expire_time = after(self._clock.wall(), round(left * 1_000_000))
 
     def _tell_changed(self) -> None:
         self._changed.set()

@@ -4,11 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from webhooks_server.domain.delivery import Attempt
-from webhooks_server.domain.errors import (
-    RelayIsPaused,
-    ShuttingDown,
-    StoreUnavailable,
-)
+from webhooks_server.domain.errors import RelayIsPaused, ShuttingDown, StoreUnavailable
 from webhooks_server.domain.event import Accepted
 from webhooks_server.domain.ids import IdSource, SubscriptionNumber, TenantId
 from webhooks_server.domain.lanes import EngineStatus, PassResult
@@ -20,7 +16,8 @@ from webhooks_server.engine.delivering import Delivering
 from webhooks_server.engine.egress import Egress
 from webhooks_server.engine.failing import FailingLanes
 from webhooks_server.engine.figures import Parts, watch_engine
-from webhooks_server.engine.lanes import Lanes, Taken
+from webhooks_server.engine.fitness import Fitness
+from webhooks_server.engine.lanes import Lanes
 from webhooks_server.engine.late import LateReports
 from webhooks_server.engine.learning import Learning
 from webhooks_server.engine.ownership import Ownership
@@ -58,7 +55,7 @@ class RunningEngine:
         """Put the parts together; nothing runs yet. Without a relay others have to be attached."""
         self._config, self._stores, self._index = config, stores, index
         self._clock, self._telemetry = clock, telemetry
-        self._closed = self._held_back = False
+        self._closed = False
         self.relays = Relays(
             relay,
             config,
@@ -67,15 +64,17 @@ class RunningEngine:
             clock,
             telemetry,
         )
-        self._egress = Egress(clock, telemetry, self._go_on)
+        self._egress = Egress(clock, telemetry, lambda: self._fitness.go_on())  # noqa: PLW0108
         self._senders = Senders(
             self.relays.slots,
-            self._take,
+            lambda: self._fitness.take(),  # noqa: PLW0108 - made later
             lambda taken: self._delivering.deliver(taken),  # noqa: PLW0108 - made later
             tasks,
         )
-        hungry, timers = Signal(clock), Signal(clock)
-        events = LaneEvents(ready=self._senders.wake, hungry=hungry.set, timer=timers.set)
+        self._hungry, self._timers = Signal(clock), Signal(clock)
+        events = LaneEvents(
+            ready=self._senders.wake, hungry=self._hungry.set, timer=self._timers.set
+        )
         self._lanes = Lanes(index, clock.monotonic, events, bounds_for(config.slots, config.hosts))
         self._pace = Pace(self._lanes, self._senders.wake)
         self.ownership = Ownership(
@@ -87,20 +86,59 @@ class RunningEngine:
             clock=clock,
             telemetry=telemetry,
         )
+        self._put_reading_together()
+        self._put_sending_together(ids)
+        self._put_upkeep_together()
+        self._put_answers_together()
+
+    def _put_reading_together(self) -> None:
+        stores, index, config = self._stores, self._index, self._config
+        clock, telemetry = self._clock, self._telemetry
         self._subscriptions = Subscriptions(stores.subscriptions, index, config.user_agent)
         self._payloads = Payloads(stores.events, config.payload_cache_bytes)
-        caches = Caches(self._subscriptions, self._payloads)
+        self._caches = Caches(self._subscriptions, self._payloads)
         self._watch = StoreWatch(
             stores.control, clock, telemetry, lambda: self._recorder.unrecorded
         )
         self._recorder = Recorder(
             stores.lanes, index, clock, telemetry, self._watch.refused, self.relays.recorded
         )
-        self._passes = Passes(
+        self._refill = Refill(
             store=stores.lanes,
+            lanes=self._lanes,
+            index=index,
+            caches=self._caches,
+            clock=clock,
+            telemetry=telemetry,
+            wanted=self._hungry,
+        )
+
+    def _put_sending_together(self, ids: IdSource) -> None:
+        config, clock, telemetry = self._config, self._clock, self._telemetry
+        self._fitness = Fitness(
+            is_fit=self._is_fit,
+            index=self._index,
+            lanes=self._lanes,
+            pace=self._pace,
+            senders=self._senders,
+            recorder=self._recorder,
+            egress=self._egress,
+        )
+        self._sending = Sending(
+            config=config,
+            relay=self.relays,
+            may_send=self._fitness.may_send,
+            caches=self._caches,
+            clock=clock,
+            ids=ids,
+            telemetry=telemetry,
+            egress=self._egress,
+        )
+        self._passes = Passes(
+            store=self._stores.lanes,
             ownership=self.ownership,
             relays=self.relays,
-            index=index,
+            index=self._index,
             clock=clock,
             telemetry=telemetry,
         )
@@ -113,41 +151,28 @@ class RunningEngine:
             clock=clock,
             telemetry=telemetry,
         )
-        self._sending = Sending(
-            config=config,
-            relay=self.relays,
-            may_send=self._may_send,
-            caches=caches,
-            clock=clock,
-            ids=ids,
-            telemetry=telemetry,
-            egress=self._egress,
-        )
-        self._refill = Refill(
-            store=stores.lanes,
-            lanes=self._lanes,
-            index=index,
-            caches=caches,
-            clock=clock,
-            telemetry=telemetry,
-            wanted=hungry,
-        )
+
+    def _put_upkeep_together(self) -> None:
         self._upkeep = Upkeep(
-            config=config,
-            stores=stores,
+            config=self._config,
+            stores=self._stores,
             ownership=self.ownership,
-            index=index,
-            clock=clock,
-            telemetry=telemetry,
-            timers=timers,
-            beats=Beats(confirmed=self._go_on, lost=self._watch.refused),
+            index=self._index,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            timers=self._timers,
+            beats=Beats(confirmed=self._fitness.go_on, lost=self._watch.refused),
         )
+        failing = (self._stores.subscriptions, self._lanes.standings, self._index)
+        self._failing = FailingLanes(*failing, self._clock, self._telemetry)
+
+    def _put_answers_together(self) -> None:
         self._late = LateReports(
-            engine=config.engine,
+            engine=self._config.engine,
             sending=self._sending,
             recorder=self._recorder,
             subscriptions=self._subscriptions,
-            deliveries=stores.deliveries,
+            deliveries=self._stores.deliveries,
             ownership=self.ownership,
             disable=self._upkeep.disabling.disable,
         )
@@ -161,24 +186,25 @@ class RunningEngine:
             learning=self._learning,
             disabling=self._upkeep.disabling,
             passes=self._passes,
-            recorded=self._go_on,
+            recorded=self._fitness.go_on,
         )
         pinging = Pinging(
             sending=self._sending,
             senders=self._senders,
             ownership=self.ownership,
             learning=self._learning,
-            index=index,
-            may_send=lambda tenant: self._is_fit and index.pause_of(tenant) is None,
-            telemetry=telemetry,
+            index=self._index,
+            may_send=self._fitness.may_ping,
+            telemetry=self._telemetry,
         )
-        self._pings = PingsAnywhere(pinging, self.relays, self.ownership, stores.deliveries, clock)
+        self._pings = PingsAnywhere(
+            pinging, self.relays, self.ownership, self._stores.deliveries, self._clock
+        )
         self.ownership.listen(self._upkeep.changed.set, pinging.heard)
         loops = (self._recorder, self._upkeep, self._watch, self.relays)
-        bound = (self._sending.budget, self.ownership.announcing, *caches)
-        watch_engine(telemetry, clock, Parts(self._senders, self._lanes, *loops, *bound))
-        failing = (stores.subscriptions, self._lanes.standings, index, clock, telemetry)
-        self._failing = FailingLanes(*failing)
+        bound = (self._sending.budget, self.ownership.announcing, *self._caches)
+        parts = Parts(self._senders, self._lanes, *loops, *bound)
+        watch_engine(self._telemetry, self._clock, parts)
 
     def accepted(self, accepted: Sequence[Accepted]) -> None:
         """Take note of committed deliveries: they may be sent from now on."""
@@ -267,24 +293,6 @@ class RunningEngine:
         self._lanes.gates.resize(self.relays.slots)
         self._senders.resize(self.relays.slots)
 
-    @property
     def _is_fit(self) -> bool:
         """Not at a stop, on old control data (EC6), or where no result could be recorded (S6)."""
         return self._upkeep.fresh and self._watch.writable and not self._stopping.begun
-
-    def _may_send(self, number: SubscriptionNumber, partition: int, epoch: int) -> bool:
-        is_mine = self._lanes.epochs.get(partition) == epoch
-        return is_mine and self._is_fit and self._index.sends(number)
-
-    def _take(self) -> Taken | None:
-        # Nor is anything sent while results pile up unrecorded (EC14).
-        is_full = self._recorder.unrecorded >= 2 * self._senders.slots
-        if not self._is_fit or is_full or not self._egress.admits():
-            self._held_back = True
-            return None
-        return self._pace.take()
-
-    def _go_on(self) -> None:
-        if self._held_back:
-            self._held_back = False
-            self._senders.wake(self.relays.slots)

@@ -121,38 +121,25 @@ async def open_server(
 
     Who ends the context without drain() cuts off the calls that run.
     """
-    key = await services.admin.page_token_key()
-    pages = Pages(PageTokens(key))
-    relaying = RelayServicer(
-        relays, LeaseTokens(key), config.kept_response_bytes, config.connection_age
-    )
     calls, streams = Admission(config.max_concurrent_calls), Admission(MAX_STREAMS)
-    limits = limits_of(config.max_payload_bytes, config.max_concurrent_calls)
     publish_streams = OpenStreams(
         PART_OF_GRACE * config.connection_grace if config.connection_age else LONGEST_STREAM_SECONDS
     )
     health = health_aio.HealthServicer()
-    # Our own answer shall come first: a stream that gRPC refuses fails without a reason or details,
-    # and a new connection opens as many as it likes before it has heard of a bound.
-    most_streams = config.max_concurrent_calls + MAX_CHECKS + MAX_STREAMS + MAX_PUBLISH_STREAMS
-    server = grpc.aio.server(options=_options(config, most_streams))
+    server = grpc.aio.server(options=_options(config))
+    key = await services.admin.page_token_key()
     server.add_generic_rpc_handlers(
         contract_handlers(
             services,
-            replace(info, limits=limits),
-            pages,
-            relaying,
+            replace(info, limits=limits_of(config.max_payload_bytes, config.max_concurrent_calls)),
+            Pages(PageTokens(key)),
+            _relaying(config, relays, key),
             Wall(calls, telemetry, "calls"),
             publish_streams,
             telemetry,
         )
     )
-    # Of their own: a server that is busy, or on its way out, still says so.
-    checks = Wall(Admission(MAX_CHECKS), telemetry, "health_checks")
-    watches = Wall(Admission(MAX_STREAMS), telemetry, "health_watches")
-    server.add_generic_rpc_handlers([health_handler(health, checks, watches)])
-    if config.reflection:
-        server.add_generic_rpc_handlers(reflection_handlers(Wall(streams, telemetry, "reflection")))
+    _add_tools(server, config, health, streams, telemetry)
     readiness = services.admin.readiness()
     await _report(health, ready=await anext(readiness))
     port = _bound(server, config.listen)
@@ -172,14 +159,41 @@ async def open_server(
         reporting.cancel()
         await asyncio.gather(reporting, return_exceptions=True)
         await server.stop(None)
-        # gRPC does not wait for the methods that it cancels; what they use is closed after this.
-        calls.close()
-        publish_streams.close()
-        await calls.wait_idle(_STOP_SECONDS)
-        await publish_streams.admission.wait_idle(_STOP_SECONDS)
+        await _idle(calls, publish_streams)
 
 
-def _options(config: ServerConfig, most_streams: int) -> list[tuple[str, int]]:
+async def _idle(calls: Admission, publish_streams: OpenStreams) -> None:
+    # gRPC does not wait for the methods that it cancels; what they use is closed after this.
+    calls.close()
+    publish_streams.close()
+    await calls.wait_idle(_STOP_SECONDS)
+    await publish_streams.admission.wait_idle(_STOP_SECONDS)
+
+
+def _relaying(config: ServerConfig, relays: Relays, key: bytes) -> RelayServicer:
+    tokens = LeaseTokens(key)
+    return RelayServicer(relays, tokens, config.kept_response_bytes, config.connection_age)
+
+
+def _add_tools(
+    server: grpc.aio.Server,
+    config: ServerConfig,
+    health: health_aio.HealthServicer,
+    streams: Admission,
+    telemetry: Telemetry,
+) -> None:
+    # Of their own: a server that is busy, or on its way out, still says so.
+    checks = Wall(Admission(MAX_CHECKS), telemetry, "health_checks")
+    watches = Wall(Admission(MAX_STREAMS), telemetry, "health_watches")
+    server.add_generic_rpc_handlers([health_handler(health, checks, watches)])
+    if config.reflection:
+        server.add_generic_rpc_handlers(reflection_handlers(Wall(streams, telemetry, "reflection")))
+
+
+def _options(config: ServerConfig) -> list[tuple[str, int]]:
+    # Our own answer shall come first: a stream that gRPC refuses fails without a reason or details,
+    # and a new connection opens as many as it likes before it has heard of a bound.
+    most_streams = config.max_concurrent_calls + MAX_CHECKS + MAX_STREAMS + MAX_PUBLISH_STREAMS
     ages = {"age": config.connection_age, "age_grace": config.connection_grace}
     # Moves long-lived connections to new servers, and drops clients that lost their rights.
     aging = [(f"grpc.max_connection_{name}_ms", round(1000 * ages[name])) for name in ages]

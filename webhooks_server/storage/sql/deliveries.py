@@ -1,11 +1,11 @@
 """Deliveries and attempts on SQL, as callers see them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, select, text, update
+from sqlalchemy import Connection, Select, select, text
 from typing_extensions import override
 
 from webhooks_server.domain.delivery import (
@@ -24,8 +24,6 @@ from webhooks_server.ports import DeliveryStore
 from webhooks_server.storage.pages import attempt_size, delivery_size, page_of
 from webhooks_server.storage.refusals import (
     check_retryable,
-    delivery_name,
-    no_delivery,
     no_subscription,
 )
 from webhooks_server.storage.sql.accept import unpack_numbers
@@ -33,16 +31,13 @@ from webhooks_server.storage.sql.counts import FIRST, Mark, count_newest, count_
 from webhooks_server.storage.sql.database import Now, Reads, Transactions
 from webhooks_server.storage.sql.event_names import find_events, named_event
 from webhooks_server.storage.sql.filters import filtered, narrowed, on_column
+from webhooks_server.storage.sql.named_delivery import NamedDelivery
 from webhooks_server.storage.sql.requests import first_answer, remember
-from webhooks_server.storage.sql.retention import check_kept
 from webhooks_server.storage.sql.rows.attempts import BASIC_ATTEMPT, WHOLE_ATTEMPT, attempt_of
 from webhooks_server.storage.sql.rows.deliveries import (
-    ROW_COLUMNS,
     answer_of,
     delivery_of,
     delivery_of_answer,
-    delivery_row_of,
-    delivery_row_values,
     select_deliveries,
 )
 from webhooks_server.storage.sql.rows.subscriptions import subscription_of
@@ -81,7 +76,7 @@ class SqlDeliveries(DeliveryStore):
     async def get(
         self, tenant: TenantId, subscription: SubscriptionId, uid: bytes, *, full: bool
     ) -> Delivery:
-        name = _Name(tenant, subscription, uid)
+        name = NamedDelivery(tenant, subscription, uid)
         return await self._readers.run(
             lambda connection: delivery_of(name.read(connection, full=full))
         )
@@ -136,7 +131,7 @@ class SqlDeliveries(DeliveryStore):
         *,
         full: bool,
     ) -> Page[Attempt]:
-        name = _Name(tenant, subscription, uid)
+        name = NamedDelivery(tenant, subscription, uid)
 
         def read(connection: Connection) -> Page[Attempt]:
             seq = name.read(connection, full=False)["seq"]
@@ -182,7 +177,7 @@ class SqlDeliveries(DeliveryStore):
         *,
         request: RequestKey | None = None,
     ) -> Delivery:
-        name = _Name(tenant, subscription, uid)
+        name = NamedDelivery(tenant, subscription, uid)
 
         def script(connection: Connection) -> Delivery:
             now = self._now(connection)
@@ -196,7 +191,7 @@ class SqlDeliveries(DeliveryStore):
 
     @override
     async def cancel(self, tenant: TenantId, subscription: SubscriptionId, uid: bytes) -> Delivery:
-        name = _Name(tenant, subscription, uid)
+        name = NamedDelivery(tenant, subscription, uid)
         return await self._transactions.transact(
             lambda connection: delivery_of(name.change(connection, _cancel, self._now(connection)))
         )
@@ -226,51 +221,6 @@ class SqlDeliveries(DeliveryStore):
         return await self._readers.run(
             lambda connection: connection.execute(_PENDING, values).scalar_one()
         )
-
-
-class _Name:
-    """A delivery by its resource name."""
-
-    def __init__(self, tenant: TenantId, subscription: SubscriptionId, uid: bytes) -> None:
-        self._parts = (tenant, subscription, uid)
-
-    def read(self, connection: Connection, *, full: bool) -> RowMapping:
-        """Read it as callers see it; raises NotFound."""
-        tenant, subscription, uid = self._parts
-        query = select_deliveries(full=full).where(
-            deliveries.c.uid == uid,
-            deliveries.c.tenant == tenant,
-            subscriptions.c.id == subscription,
-        )
-        row = connection.execute(query).mappings().one_or_none()
-        if row is None:
-            raise no_delivery(tenant, subscription, uid)
-        return row
-
-    def change(
-        self,
-        connection: Connection,
-        decide: Callable[[Connection, DeliveryRow, Instant], DeliveryRow],
-        now: Instant,
-    ) -> RowMapping:
-        """Change its row, the only one in its transaction (EB4), and read it anew."""
-        # The event before the delivery, as everybody locks them (EB4).
-        check_kept(connection, self._parts[2], delivery_name(*self._parts))
-        _hold(connection, self._parts[2])
-        before = self.read(connection, full=False)
-        row = delivery_row_of([before[name] for name in ROW_COLUMNS])
-        changed = decide(connection, row, now)
-        connection.execute(
-            update(deliveries)
-            .where(deliveries.c.seq == row.seq)
-            .values(delivery_row_values(changed))
-        )
-        return self.read(connection, full=False)
-
-
-def _hold(connection: Connection, uid: bytes) -> None:
-    # On its own, since a row that was waited for is joined with nothing newer than the wait.
-    connection.execute(select(deliveries.c.seq).where(deliveries.c.uid == uid).with_for_update())
 
 
 def _retry(connection: Connection, row: DeliveryRow, now: Instant) -> DeliveryRow:

@@ -26,6 +26,7 @@ from webhooks_server.storage.sql.connection import (
 from webhooks_server.storage.sql.control import SqlControl
 from webhooks_server.storage.sql.deliveries import SqlDeliveries
 from webhooks_server.storage.sql.dialects import keep_state, read_state
+from webhooks_server.storage.sql.dialects.sqlite import Numbers
 from webhooks_server.storage.sql.events import SqlEvents
 from webhooks_server.storage.sql.figures import watch_storage
 from webhooks_server.storage.sql.lanes import SqlLanes
@@ -47,6 +48,32 @@ class SqliteStores:
 
     stores: Stores
     lock: DataLock
+
+
+class _Kept:
+    """The clock and the numbers of a store, which are written down with what is made by them."""
+
+    def __init__(self, clock: StoreClock, numbers: Numbers) -> None:
+        self._clock = clock
+        self._numbers = numbers
+
+    def now(self, _: Connection) -> Instant:
+        """Return the store's time."""
+        return self._clock.now()
+
+    def write(self, connection: Connection) -> None:
+        """Write both down."""
+        keep_state(connection, self._clock.now(), self._numbers)
+
+    def new_event(self) -> Callable[[Connection], EventSeq]:
+        """Draw the number of an event; what is returned writes that down, and gives it."""
+        (seq,) = self._numbers.take_events(1)
+
+        def keep(connection: Connection) -> EventSeq:
+            self.write(connection)
+            return EventSeq(seq)
+
+        return keep
 
 
 @asynccontextmanager
@@ -75,32 +102,20 @@ async def open_sqlite(
         writer = GroupWriter(thread, index, store_clock, numbers, telemetry)
         watch_storage(telemetry, thread, writer, {"callers": readers, "engine": engine_readers})
 
-        def now(_: Connection) -> Instant:
-            return store_clock.now()
-
-        def probe(connection: Connection) -> None:
-            keep_state(connection, store_clock.now(), numbers)
-
-        def new_event() -> Callable[[Connection], EventSeq]:
-            (seq,) = numbers.take_events(1)
-
-            def keep(connection: Connection) -> EventSeq:
-                keep_state(connection, store_clock.now(), numbers)
-                return EventSeq(seq)
-
-            return keep
-
-        owner = Owner()
+        kept = _Kept(store_clock, numbers)
+        now, owner = kept.now, Owner()
         lane_ids = IdSource(store_clock.now)
         async with keep_running(writer):
             yield SqliteStores(
                 stores=Stores(
-                    subscriptions=SqlSubscriptions(thread, readers, engine_readers, now, new_event),
+                    subscriptions=SqlSubscriptions(
+                        thread, readers, engine_readers, now, kept.new_event
+                    ),
                     events=SqlEvents(writer, thread, readers, engine_readers, now),
                     deliveries=SqlDeliveries(thread, readers, now),
                     lanes=SqlLanes(thread, writer, engine_readers, now, lane_ids, owner),
                     leases=SqliteLeases(thread, owner, store_clock.now),
-                    control=SqlControl(thread, readers, long_reads, now, probe),
+                    control=SqlControl(thread, readers, long_reads, now, kept.write),
                 ),
                 lock=lock,
             )
