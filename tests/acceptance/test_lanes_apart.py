@@ -53,11 +53,11 @@ async def test_a_dead_subscription_with_20_000_pending_is_not_felt(
     async with open_receiver() as healthy, world.engine() as engine:
         await world.subscribe(healthy.url, "healthy.*")
         await slowest(world, engine, healthy, 10)
-        baseline = await slowest(world, engine, healthy, 80)
+        baseline = min([await slowest(world, engine, healthy, 40) for _ in range(2)])
         await world.subscribe(receiver.url, "dead.*", timeout=QUICK)
         for _ in range(40):
             await publish(world, engine, "dead.a", 500)
-        beside = await slowest(world, engine, healthy, 80)
+        beside = min([await slowest(world, engine, healthy, 40) for _ in range(2)])
         assert beside <= max(1.25 * baseline, baseline + 0.05)
         await receiver.got(1)
         assert len(receiver.requests) < 100
@@ -70,7 +70,10 @@ async def test_a_dead_subscription_with_20_000_pending_is_not_felt(
 
 
 async def burst(world: World, engine: RunningEngine, healthy: Receiver) -> float:
-    """The median of the seconds until 40 events have arrived that are published at once."""
+    """The seconds until 40 events have arrived that are published at once: the least of seven.
+
+    What else runs on the machine only adds; what other lanes cost is in all of them.
+    """
     took = []
     for _ in range(7):
         arrived = len(healthy.requests) + 40
@@ -78,7 +81,7 @@ async def burst(world: World, engine: RunningEngine, healthy: Receiver) -> float
         await publish(world, engine, "healthy.a", 40)
         await healthy.got(arrived)
         took.append(time.monotonic() - started)
-    return sorted(took)[3]
+    return min(took)
 
 
 # So many subscriptions would be as many commits on a disk.

@@ -10,7 +10,7 @@ import pytest
 from tests.harness.attached import Ask, attached, attempts, eventually, prove, succeeded, workers
 from tests.harness.requests import publish, subscribe
 from tests.harness.served import Served, open_served, refusal_of, refused
-from tests.harness.waiting import until_async
+from tests.harness.waiting import until, until_async
 from webhooks.v1 import (
     admin_service_pb2,
     delivery_pb2,
@@ -112,6 +112,7 @@ async def test_the_third_in_a_row_that_nobody_reports_is_charged_whoever_sent_it
     for _ in range(3):
         async with attached(served) as relay:
             (lost,) = await relay.deliveries(1)
+        await until(lambda: served.engine.relays.attached == 0)
         # What is reported too late makes no attempt more of what decides.
         request = pb.ReportDeliveriesRequest(relay="far-away", reports=[succeeded(lost)])
         await served.relays.ReportDeliveries(request)
